@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writing a driver.
+ *
+ * A driver is one struct r3_driver_v1: whom it matches, and attach(), which turns a
+ * device into an object of its class. A block driver embeds struct r3_block and
+ * struct r3_blkq first in its own and fills in operations; the class checks every
+ * request against the limits before the driver sees it.
+ */
+#ifndef RING3_DRIVER_H
+#define RING3_DRIVER_H
+
+#include <ring3/block.h>
+#include <ring3/device.h>
+#include <ring3/error.h>
+#include <ring3/pci.h>
+
+R3_BEGIN
+
+/* ---- block class ---- */
+
+/** What a block provider implements. Arguments have been checked against the limits:
+ *  known op that the features allow, aligned, in range, lengths that add up. */
+struct r3_block_ops {
+	uint32_t size; /* sizeof(struct r3_block_ops) */
+	/** Free everything, the struct too. Queues are closed. */
+	void (*close)(struct r3_block *block);
+	/** As r3_block_fd(), r3_block_dispatch(). NULL: nothing ever happens. */
+	int (*fd)(const struct r3_block *block);
+	int (*dispatch)(struct r3_block *block, struct r3_block_event *events, unsigned max);
+	/** NULL: any memory does. */
+	int (*alloc)(struct r3_block *block, size_t len, void **out);
+	void (*free)(struct r3_block *block, void *ptr);
+	struct r3_device *(*device)(const struct r3_block *block); /* may be NULL */
+
+	/** opts->depth is set and within max_depth. Fill *out, a struct that begins with
+	 *  struct r3_blkq, allocated by the provider; the class initialises that part. */
+	int (*queue_open)(struct r3_block *block, const struct r3_blkq_opts *opts,
+			  struct r3_blkq **out);
+	/** The requests left in flight are to be completed with -ECANCELED (set err). */
+	void (*queue_close)(struct r3_blkq *queue);
+	/** Take checked requests; return how many (0: full), or -errno as r3_blkq_submit(). */
+	int (*submit)(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n);
+	int (*kick)(struct r3_blkq *queue); /* NULL: submit has started them */
+	/** Set err and detail of each. */
+	int (*reap)(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max);
+	int (*arm)(struct r3_blkq *queue); /* NULL: the fd needs no arming */
+};
+
+/** The class's part of a block device. A provider embeds it first, and keeps limits
+ *  up to date from dispatch(). */
+struct r3_block {
+	const struct r3_block_ops *ops;
+	struct r3_block_limits limits;
+	char name[64]; /* "nvme 0000:01:00.0 ns 1" */
+	struct r3_clock *clock;
+};
+
+/** The class's part of a queue. */
+struct r3_blkq {
+	const struct r3_block_ops *ops;
+	struct r3_block *block;
+	int fd; /* the provider's, -1 for a queue that can only be polled */
+	uint32_t depth;
+	uint32_t inflight; /* counted by the class */
+};
+
+/* ---- drivers ---- */
+
+enum r3_class {
+	R3_CLASS_BLOCK = 1,
+};
+
+/** Matches a PCI device; R3_MATCH_ANY in a field matches all. class_mask says which
+ *  bits of class_code count. */
+#define R3_MATCH_ANY 0xffffffffu
+struct r3_match {
+	uint32_t vendor, device;
+	uint32_t class_code, class_mask;
+};
+
+#define R3_DRIVER_ABI 1
+
+struct r3_driver_v1 {
+	uint32_t size; /* sizeof(struct r3_driver_v1) */
+	uint32_t abi;  /* R3_DRIVER_ABI */
+	const char *name;    /* "nvme" */
+	const char *summary; /* one line */
+	uint32_t class_id;   /* enum r3_class */
+	uint32_t nmatch;
+	const struct r3_match *match;
+
+	/** R3_CLASS_BLOCK: make a block device of @dev. On success the block owns @dev and
+	 *  closes it; on failure the caller still has it. Bounded waits only. */
+	int (*attach_block)(struct r3_device *dev, const struct r3_block_opts *opts,
+			    struct r3_block **out);
+};
+
+/** The drivers linked into the library, NULL-ended. */
+R3_API const struct r3_driver_v1 *const *r3_drivers(void);
+
+/** How well the driver matches: 0 not at all, 1 by class, 2 by vendor and device. */
+R3_API int r3_driver_match(const struct r3_driver_v1 *driver, const struct r3_pci_id *id);
+
+/** The best match among r3_drivers(), or the one called @name if that is not NULL.
+ *  Errors: ENODEV none matches, or there is none of that name (the text lists them). */
+R3_API int r3_driver_find(struct r3_device *dev, const char *name,
+			  const struct r3_driver_v1 **out);
+
+R3_END
+#endif
