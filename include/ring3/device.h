@@ -5,8 +5,8 @@
  *
  * Life: open by address; get regions, interrupt sets (irq.h) and DMA tags
  * (dma.h); use them; give them back; close. A device handle is used by one
- * thread; the regions and interrupt fds got from it may each be used by one other
- * thread. Nothing here waits without a bound, and the library makes no thread.
+ * thread; regions may be accessed, and interrupt fds polled and read, by any.
+ * Nothing here waits without a bound, and the library makes no thread.
  */
 #ifndef RING3_DEVICE_H
 #define RING3_DEVICE_H

@@ -6,16 +6,17 @@
  * The core (device.c) checks every argument against what the operation's owner
  * reported before it calls: indexes, ranges, alignment, alive and not gone. All
  * operations of a device are called from the thread that uses its handle, except
- * rw(), which may come from one thread per region at a time. None may wait without
- * a bound. An operation that is NULL is one that the carrier does not have.
+ * rw(), which may come from any thread at any time (queues of several threads ring
+ * doorbells of one BAR): a carrier that sends messages locks its link. None may wait
+ * without a bound. An operation that is NULL is one that the carrier does not have.
  */
 #ifndef RING3_BUS_OPS_H
 #define RING3_BUS_OPS_H
 
-
 #include <ring3/address.h>
 #include <ring3/device.h>
-#include <ring3/irq.h>
+
+struct r3_irq_set; /* irq.h, a layer above */
 
 /** Sparse mappable areas of a region, as VFIO_REGION_INFO_CAP_SPARSE_MMAP. */
 #define R3_REGION_AREAS 4

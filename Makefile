@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The short way to everything; Meson does the work. `make help` lists the targets.
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: help all deps demo check check-quick bench install clean
+.NOTPARALLEL:
+
+all: deps ## build the library, the driver, the tools and the tests
+	@scripts/build $(BUILD) --prefix=$(PREFIX)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+deps: ## install the packages that are missing (Debian; as root)
+	@scripts/deps
+
+demo: all ## watch an unprivileged process drive an NVMe controller
+	@demo/run $(BUILD)
+
+check: all ## every test: gcc, clang with ASan and UBSan, valgrind (under 10 minutes)
+	@scripts/check $(BUILD)
+
+check-quick: all ## the tests of one build (under 2 minutes)
+	@scripts/check --quick $(BUILD)
+
+bench: all ## measure the driver beside a bare loop
+	@$(BUILD)/bench/first_light
+
+install: all ## install to DESTDIR and PREFIX
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+
+clean: ## remove what was built
+	rm -rf $(BUILD) $(BUILD)-asan
