@@ -45,7 +45,7 @@ enum r3_blk_flags {
 struct r3_blk_req {
 	uint8_t op;      /* enum r3_blk_op */
 	uint8_t flags;   /* enum r3_blk_flags */
-	uint16_t nsg;    /* pieces in sg; their lengths add up to len */
+	uint16_t nsg;    /* pieces in sg, none empty; their lengths add up to len */
 	int32_t err;     /* out: 0, or a negative errno */
 	uint32_t detail; /* out: the device's own status, for messages (NVMe: SC | SCT << 8) */
 	uint32_t gen;    /* the provider's, while submitted */
@@ -127,8 +127,10 @@ struct r3_block_event {
 R3_API int r3_block_fd(const struct r3_block *block);
 
 /** Do what is due: device events, time-outs, recovery. Returns the number of events
- *  written (at most @max), or -errno. Blocks only while it resets a device that hangs,
- *  and no longer than the device's own reset limit. */
+ *  written (at most @max), or -errno. With @max 0 (@events may be NULL) all the work is
+ *  done and the events are kept for a later call; r3_block_fd() polls readable until
+ *  they are taken. Blocks only while it resets a device that hangs, and no longer than
+ *  the device's own reset limit. */
 R3_API int r3_block_dispatch(struct r3_block *block, struct r3_block_event *events, unsigned max);
 
 /* ---- queues ---- */
@@ -149,8 +151,8 @@ struct r3_blkq_opts {
 R3_API int r3_blkq_open(struct r3_block *block, const struct r3_blkq_opts *opts,
 			struct r3_blkq **out);
 
-/** Close. Requests still in flight are completed with -ECANCELED before it returns,
- *  after the device was kept from their memory; they are not reaped. NULL is allowed. */
+/** Close. Requests not reaped yet get err -ECANCELED before it returns, after the device
+ *  was kept from their memory; they are not reaped any more. NULL is allowed. */
 R3_API void r3_blkq_close(struct r3_blkq *queue);
 
 R3_API unsigned r3_blkq_depth(const struct r3_blkq *queue);
@@ -175,17 +177,19 @@ R3_API int r3_blkq_arm(struct r3_blkq *queue);
 /** The queue's fd, the same for its whole life. Poll it, never read it: reap does. */
 R3_API int r3_blkq_fd(const struct r3_blkq *queue);
 
-/** Requests in flight. */
+/** Requests in flight: submitted and not reaped. */
 R3_API unsigned r3_blkq_inflight(const struct r3_blkq *queue);
 
 /** For programs of one thread: wait until something can be reaped, at most @timeout_ns,
  *  and dispatch the block meanwhile (its events stay for r3_block_dispatch()).
- *  0; -ETIMEDOUT; -EINTR. */
+ *  0, also when there is room again after -EAGAIN, so reaping may find nothing;
+ *  -ETIMEDOUT; -EINTR. */
 R3_API int r3_blkq_wait(struct r3_blkq *queue, uint64_t timeout_ns);
 
 /** One request from submission to completion, at most @timeout_ns, on a queue with
- *  nothing else in flight; splits whatever is longer than the limits. Returns 0 or the request's error. On -ETIMEDOUT the queue must
- *  be closed before the memory is used again. */
+ *  nothing else in flight; splits whatever is longer than the limits. Returns 0, the
+ *  request's error, or -EBUSY something is in flight. On -ETIMEDOUT the queue must be
+ *  closed before the memory is used again. */
 R3_API int r3_blkq_do(struct r3_blkq *queue, enum r3_blk_op op, unsigned flags, uint64_t off,
 		      void *buf, uint64_t len, uint64_t timeout_ns);
 

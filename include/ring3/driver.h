@@ -25,7 +25,9 @@ struct r3_block_ops {
 	uint32_t size; /* sizeof(struct r3_block_ops) */
 	/** Free everything, the struct too. Queues are closed. */
 	void (*close)(struct r3_block *block);
-	/** As r3_block_fd(), r3_block_dispatch(). NULL: nothing ever happens. */
+	/** As r3_block_fd(), r3_block_dispatch(). NULL: nothing ever happens. dispatch()
+	 *  serves the device below too, interrupts that come by dispatch included. With
+	 *  max 0 it does the same and keeps the events; fd() stays readable meanwhile. */
 	int (*fd)(const struct r3_block *block);
 	int (*dispatch)(struct r3_block *block, struct r3_block_event *events, unsigned max);
 	/** NULL: any memory does. */
@@ -37,14 +39,18 @@ struct r3_block_ops {
 	 *  struct r3_blkq, allocated by the provider; the class initialises that part. */
 	int (*queue_open)(struct r3_block *block, const struct r3_blkq_opts *opts,
 			  struct r3_blkq **out);
-	/** The requests left in flight are to be completed with -ECANCELED (set err). */
+	/** Keep the device from the memory of all requests not reaped, set their err to
+	 *  -ECANCELED, and free the queue. */
 	void (*queue_close)(struct r3_blkq *queue);
-	/** Take checked requests; return how many (0: full), or -errno as r3_blkq_submit(). */
+	/** Take checked requests, no more than there is room for; return how many (0: none
+	 *  now), or -errno as r3_blkq_submit(). FUA comes whatever the features say. */
 	int (*submit)(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n);
 	int (*kick)(struct r3_blkq *queue); /* NULL: submit has started them */
-	/** Set err and detail of each. */
+	/** Set err and detail of each. Requests of a device that is gone are reaped too. */
 	int (*reap)(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max);
-	int (*arm)(struct r3_blkq *queue); /* NULL: the fd needs no arming */
+	/** NULL: the fd needs no arming. A queue without fd has it: 1 when there is
+	 *  something to reap, else 0. */
+	int (*arm)(struct r3_blkq *queue);
 };
 
 /** The class's part of a block device. A provider embeds it first, and keeps limits
@@ -53,7 +59,8 @@ struct r3_block {
 	const struct r3_block_ops *ops;
 	struct r3_block_limits limits;
 	char name[64]; /* "nvme 0000:01:00.0 ns 1" */
-	struct r3_clock *clock;
+	struct r3_clock *clock; /* never NULL */
+	uint32_t queues;        /* open now; counted by the class, which keeps max_queues */
 };
 
 /** The class's part of a queue. */
@@ -63,6 +70,9 @@ struct r3_blkq {
 	int fd; /* the provider's, -1 for a queue that can only be polled */
 	uint32_t depth;
 	uint32_t inflight; /* counted by the class */
+	/* what r3_blkq_do() has in flight: it may outlive the call, not the queue */
+	struct r3_blk_req one;
+	struct r3_sg one_sg;
 };
 
 /* ---- drivers ---- */
