@@ -20,7 +20,7 @@
  * A device address is an r3_iova. It is not a pointer, and not a physical address.
  * A tag is shared by threads; a map belongs to one. Loading and syncing take no
  * lock, make no system call and allocate nothing, except where a bounce buffer
- * that was not reserved with the map is needed.
+ * that was not reserved with the map is needed, or memory outside the arena is mapped.
  */
 #ifndef RING3_DMA_H
 #define RING3_DMA_H
@@ -60,9 +60,11 @@ struct r3_dma_constraints {
 };
 
 /** Derive a tag. @parent NULL: from the device itself. The result is the stricter of
- *  both in each field, and keeps its parent alive.
+ *  both in each field, and keeps its parent alive. In a tag whose segments are too
+ *  short to reach from one place where they may meet to the next, max_segments is 1.
  *  Errors: EINVAL a field is no power of two, or the two together leave nothing
- *  (the text says which); EOPNOTSUPP the device has no DMA; ENOMEM. */
+ *  (the text says which), or @parent is of another device; EOPNOTSUPP the device has
+ *  no DMA; ENOMEM. */
 R3_API int r3_dma_tag_create(struct r3_device *dev, struct r3_dma_tag *parent,
 			     const struct r3_dma_constraints *constraints,
 			     struct r3_dma_tag **out);
@@ -76,7 +78,9 @@ R3_API const struct r3_dma_constraints *r3_dma_tag_constraints(const struct r3_d
  *  both see at once (a ring, a descriptor table), at device address *iova.
  *  Errors: EINVAL @len above the tag's limits; ENOMEM. */
 R3_API int r3_dma_alloc(struct r3_dma_tag *tag, uint64_t len, void **ptr, r3_iova *iova);
-R3_API void r3_dma_free(struct r3_dma_tag *tag, void *ptr); /* NULL is allowed */
+/** Give it back with the tag it came from, which it kept alive; with any other
+ *  nothing happens. NULL is allowed. */
+R3_API void r3_dma_free(struct r3_dma_tag *tag, void *ptr);
 
 /** Make a map. @bounce bytes are reserved for bouncing, so that loads of up to that
  *  many bytes never fail for want of memory; 0: bounce buffers are allocated when
@@ -100,8 +104,12 @@ struct r3_dma_waiter {
 	void (*loaded)(struct r3_dma_waiter *waiter, struct r3_dma_map *map, int err);
 };
 
-/** Load a buffer, a scatter-gather list, or part of an r3_mem. The memory stays the
- *  caller's and must stay until unload. A loaded map cannot be loaded again.
+/** Load a buffer, a scatter-gather list, or part of an r3_mem. Memory and list stay
+ *  the caller's and must stay until unload. A loaded map cannot be loaded again.
+ *  A load is bounced as a whole, if any of it has to be: if the device cannot reach it,
+ *  or it does not fit the tag as it lies. An r3_mem that is not of the arena is mapped
+ *  for the device where the carrier can; that is the one kind of load that makes
+ *  system calls, and only for the thread of the device.
  *  @flags: directions (at least one) and R3_DMA_BOUNCE. @waiter may be NULL.
  *  Errors: EBUSY loaded already; EINVAL no direction, length 0 or above max_len;
  *  EFBIG more than max_segments even when bounced; ENOMEM no bounce memory. A
@@ -128,7 +136,9 @@ enum r3_dma_sync_ops {
 };
 
 /** Hand the loaded memory to the device (PRE) or take it back (POST). On a map that is
- *  not loaded it does nothing. The range form moves only bytes [off, off+len). */
+ *  not loaded, or in a direction that it was not loaded for, it does nothing. The range
+ *  form moves only bytes [off, off+len). What the device leaves unwritten between
+ *  PREREAD and POSTREAD stays as it was, bounced or not. */
 R3_API void r3_dma_sync(struct r3_dma_map *map, unsigned how);
 R3_API void r3_dma_sync_range(struct r3_dma_map *map, uint64_t off, uint64_t len, unsigned how);
 

@@ -17,6 +17,7 @@
 #include <ring3/device.h>
 
 struct r3_irq_set; /* irq.h, a layer above */
+struct r3_dma_map; /* dma.h, another */
 
 /** Sparse mappable areas of a region, as VFIO_REGION_INFO_CAP_SPARSE_MMAP. */
 #define R3_REGION_AREAS 4
@@ -108,7 +109,8 @@ struct r3_bus_ops {
 	/** Returns when the device can no longer reach [iova, iova+len). */
 	int (*dma_unmap)(struct r3_device *dev, uint64_t iova, uint64_t len);
 
-	/** For memory that is not coherent; NULL: it is. */
+	/** For memory that is not coherent; NULL: it is. From the thread of the memory's
+	 *  map, which need not be the device's. */
 	int (*dma_sync)(struct r3_device *dev, uint64_t iova, uint64_t len,
 			enum r3_dma_direction direction);
 
@@ -136,6 +138,7 @@ struct r3_device {
 	struct r3_arena *arena;
 	struct r3_dma_extent arena_extent[R3_DEVICE_ARENA_EXTENTS];
 	unsigned arena_extents;
+	struct r3_dma_map *dma_foreign; /* loaded maps with device addresses of their own */
 	struct r3_irq_set *irq; /* at most one */
 };
 
