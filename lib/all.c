@@ -1,7 +1,116 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every backend, filter and driver there is: the one list. A name that is not built
  * here is reserved, and says what to do instead. */
+#include "bus/filter.h"
 #include "bus/ops.h"
 #include "config.h"
-#include <ring3/driver.h>
 
+#include <ring3/driver.h>
+#include <ring3/version.h>
+
+#include <pthread.h>
+
+/* ---- backends ---- */
+
+#define NO_REAL_DEVICE \
+	"is not built into this version, which cannot drive this machine's own devices; " \
+	"drive a model of the device instead: qemu:nvme, or another device of QEMU's"
+
+#define RESERVED_BACKEND(scheme_, id, summary_, missing_) \
+	static const struct r3_backend id = { \
+		.scheme = scheme_, .summary = summary_, .missing = missing_}
+
+RESERVED_BACKEND("pci", reserved_pci, "a PCI device of this machine", NO_REAL_DEVICE);
+RESERVED_BACKEND("vfio", reserved_vfio, "a PCI device bound to vfio-pci", NO_REAL_DEVICE);
+RESERVED_BACKEND("uio", reserved_uio, "a PCI device bound to uio_pci_generic", NO_REAL_DEVICE);
+RESERVED_BACKEND("vfio-user", reserved_vfio_user, "a device served on a socket",
+		 "is not built into this version; open the device itself in this process, "
+		 "for example with qemu:nvme");
+RESERVED_BACKEND("qemu", reserved_qemu, "a device model of a private QEMU",
+		 "is not built in; configure with -Dqemu=enabled (needs json-c)");
+RESERVED_BACKEND("qtest", reserved_qtest, "a device model of a running QEMU",
+		 "is not built in; configure with -Dqemu=enabled (needs json-c)");
+RESERVED_BACKEND("model", reserved_model, "a device model of ring3's own",
+		 "is not built into this version; use QEMU's models: qemu:nvme, qemu:edu");
+RESERVED_BACKEND("xen", reserved_xen, "a Xen frontend",
+		 "is not built into this version; inside a Xen guest use the kernel's driver");
+RESERVED_BACKEND("replay", reserved_replay, "a recorded device",
+		 "is not built into this version; run against the device itself");
+RESERVED_BACKEND("snapshot", reserved_snapshot, "the saved state of a device",
+		 "is not built into this version; look at the device itself with ring3 show");
+RESERVED_BACKEND("ring3", reserved_ring3, "a device granted by ring3d",
+		 "is not built into this version, which has no ring3d; name the device itself, "
+		 "for example qemu:nvme");
+
+const struct r3_backend *const r3_backends[] = {
+	&reserved_qemu,   &reserved_qtest,     &reserved_pci,   &reserved_vfio,
+	&reserved_uio,    &reserved_vfio_user, &reserved_model, &reserved_xen,
+	&reserved_replay, &reserved_snapshot,  &reserved_ring3, NULL,
+};
+
+/* ---- filters ---- */
+
+#define RESERVED_FILTER(name_, id, summary_, missing_) \
+	static const struct r3_filter id = {.name = name_, .summary = summary_, .missing = missing_}
+
+RESERVED_FILTER("trace", reserved_trace, "writes each access down",
+		"is not built into this version; leave it out, and use --log-level debug");
+RESERVED_FILTER("record", reserved_record,
+		"records a device for replay:", "is not built into this version; leave it out");
+RESERVED_FILTER("fault", reserved_fault, "breaks a device by a script",
+		"is not built into this version; leave it out");
+
+const struct r3_filter *const r3_filters[] = {
+	&r3_filter_delay, &reserved_trace, &reserved_record, &reserved_fault, NULL,
+};
+
+/* ---- drivers ---- */
+
+static const struct r3_driver_v1 *const drivers[] = {
+	NULL,
+};
+
+const struct r3_driver_v1 *const *r3_drivers(void)
+{
+	return drivers;
+}
+
+/* ---- block schemes that are no devices ---- */
+
+static const struct r3_feature block_schemes[] = {
+	{.name = NULL},
+};
+
+/* ---- the list of features ---- */
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct r3_feature
+	features[COUNT(r3_backends) + COUNT(r3_filters) + COUNT(drivers) + COUNT(block_schemes)];
+
+static void list_features(void)
+{
+	struct r3_feature *f = features;
+
+	for (const struct r3_backend *const *b = r3_backends; *b; b++)
+		*f++ = (struct r3_feature){"backend", (*b)->scheme, (*b)->summary, (*b)->missing};
+	for (const struct r3_filter *const *i = r3_filters; *i; i++)
+		*f++ = (struct r3_feature){"filter", (*i)->name, (*i)->summary, (*i)->missing};
+	for (const struct r3_driver_v1 *const *d = drivers; *d; d++)
+		*f++ = (struct r3_feature){"driver", (*d)->name, (*d)->summary, NULL};
+	for (const struct r3_feature *s = block_schemes; s->name; s++)
+		*f++ = *s;
+}
+
+const struct r3_feature *r3_features(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, list_features);
+	return features;
+}
+
+const char *r3_version(void)
+{
+	return R3_VERSION;
+}

@@ -30,6 +30,11 @@ static inline uint64_t r3_clock_now(struct r3_clock *clock)
 	return clock->now(clock);
 }
 
+static inline void r3_clock_sleep(struct r3_clock *clock, uint64_t ns)
+{
+	clock->sleep(clock, ns);
+}
+
 /** A bounded wait in progress: begin one, then loop
  *
  *      struct r3_wait w = r3_wait_begin(clock, timeout_ns);

@@ -8,7 +8,10 @@
  * operations of a device are called from the thread that uses its handle, except
  * rw(), which may come from any thread at any time (queues of several threads ring
  * doorbells of one BAR): a carrier that sends messages locks its link. None may wait
- * without a bound. An operation that is NULL is one that the carrier does not have.
+ * without a bound. An operation that is NULL, or returns -EOPNOTSUPP, is one that the
+ * carrier does not have; region_info, rw and close are required. An operation that fails
+ * leaves a text. Of a device that is gone only close, fd, dispatch and dma_unmap are
+ * called.
  */
 #ifndef RING3_BUS_OPS_H
 #define RING3_BUS_OPS_H
@@ -96,7 +99,8 @@ struct r3_bus_ops {
 	int (*dma_limits)(struct r3_device *dev, struct r3_dma_limits *limits);
 
 	/** R3_CAP_OWN_MEM: the memory that the device can reach, and which bytes of it
-	 *  an arena may use. The core takes a reference. */
+	 *  an arena may use. The core takes a reference, and still calls dma_map() with it
+	 *  to learn its device addresses. */
 	int (*dma_memory)(struct r3_device *dev, uint64_t want, struct r3_mem **mem, uint64_t *off,
 			  uint64_t *len);
 
@@ -114,6 +118,7 @@ struct r3_bus_ops {
 	int (*dma_sync)(struct r3_device *dev, uint64_t iova, uint64_t len,
 			enum r3_dma_direction direction);
 
+	/** @how is never R3_RESET_ANY: the core chooses by caps. Restores the BARs. */
 	int (*reset)(struct r3_device *dev, enum r3_reset how);
 	int (*quiesce)(struct r3_device *dev, unsigned want, unsigned *proved);
 
@@ -136,6 +141,8 @@ struct r3_device {
 	char *address;
 	uint64_t arena_size;
 	struct r3_arena *arena;
+	unsigned char *arena_base; /* the memory of the extents below */
+	uint64_t arena_len;
 	struct r3_dma_extent arena_extent[R3_DEVICE_ARENA_EXTENTS];
 	unsigned arena_extents;
 	struct r3_dma_map *dma_foreign; /* loaded maps with device addresses of their own */
@@ -173,7 +180,6 @@ void r3_device_init(struct r3_device *dev, const struct r3_bus_ops *ops,
 		    const struct r3_open_opts *opts);
 
 /** Open an already parsed address. */
-struct r3_address;
 int r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
 			  struct r3_device **out);
 

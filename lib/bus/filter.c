@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Forwarding, one function per operation. The core has checked the arguments against
+ * what region_info() and the info say, and both are the lower device's. */
+#include "bus/filter.h"
+
+#include <ring3/error.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct r3_device *lower_of(struct r3_device *dev)
+{
+	return ((struct r3_filter_device *)dev)->lower;
+}
+
+/* The lower device may have noticed that it is gone where this one did not. */
+static int answer(struct r3_device *dev, int rc)
+{
+	if (rc == -ENODEV)
+		r3_device_set_gone(lower_of(dev));
+	if (r3_device_gone(lower_of(dev)))
+		r3_device_set_gone(dev);
+	return rc;
+}
+
+/* Does the lower device have the operation? A text, because the core may pass it on. */
+#define FORWARD(dev, op, ...) \
+	(lower_of(dev)->ops->op ? answer(dev, lower_of(dev)->ops->op(__VA_ARGS__)) \
+				: missing(dev, #op))
+
+static int missing(struct r3_device *dev, const char *op)
+{
+	return r3_error_set(EOPNOTSUPP, "%s: it has no %s", dev->info.name, op);
+}
+
+static void forward_close(struct r3_device *dev)
+{
+	r3_device_close(lower_of(dev));
+	free(dev);
+}
+
+static int forward_region_info(struct r3_device *dev, unsigned index, struct r3_region_info *info)
+{
+	int rc = FORWARD(dev, region_info, lower_of(dev), index, info);
+
+	info->flags &= ~(unsigned)R3_REGION_MAPPABLE;
+	info->fd = -1;
+	info->nareas = 0;
+	return rc;
+}
+
+static int forward_rw(struct r3_device *dev, unsigned index, uint64_t off, void *data,
+		      uint8_t width, uint32_t count, unsigned flags)
+{
+	return FORWARD(dev, rw, lower_of(dev), index, off, data, width, count, flags);
+}
+
+static int forward_irq_alloc(struct r3_device *dev, unsigned type, unsigned n)
+{
+	return FORWARD(dev, irq_alloc, lower_of(dev), type, n);
+}
+
+static int forward_irq_bind(struct r3_device *dev, unsigned type, unsigned first, unsigned n,
+			    const int *fds)
+{
+	return FORWARD(dev, irq_bind, lower_of(dev), type, first, n, fds);
+}
+
+static int forward_irq_mask(struct r3_device *dev, unsigned type, unsigned vector, bool mask)
+{
+	return FORWARD(dev, irq_mask, lower_of(dev), type, vector, mask);
+}
+
+static int forward_dma_limits(struct r3_device *dev, struct r3_dma_limits *limits)
+{
+	return FORWARD(dev, dma_limits, lower_of(dev), limits);
+}
+
+static int forward_dma_memory(struct r3_device *dev, uint64_t want, struct r3_mem **mem,
+			      uint64_t *off, uint64_t *len)
+{
+	return FORWARD(dev, dma_memory, lower_of(dev), want, mem, off, len);
+}
+
+static int forward_dma_map(struct r3_device *dev, struct r3_mem *mem, uint64_t off, uint64_t len,
+			   unsigned prot, struct r3_dma_extent *extent, unsigned *n)
+{
+	return FORWARD(dev, dma_map, lower_of(dev), mem, off, len, prot, extent, n);
+}
+
+static int forward_dma_unmap(struct r3_device *dev, uint64_t iova, uint64_t len)
+{
+	return FORWARD(dev, dma_unmap, lower_of(dev), iova, len);
+}
+
+static int forward_dma_sync(struct r3_device *dev, uint64_t iova, uint64_t len,
+			    enum r3_dma_direction direction)
+{
+	if (!lower_of(dev)->ops->dma_sync)
+		return 0; /* coherent */
+	return answer(dev, lower_of(dev)->ops->dma_sync(lower_of(dev), iova, len, direction));
+}
+
+static int forward_reset(struct r3_device *dev, enum r3_reset how)
+{
+	return FORWARD(dev, reset, lower_of(dev), how);
+}
+
+static int forward_quiesce(struct r3_device *dev, unsigned want, unsigned *proved)
+{
+	return FORWARD(dev, quiesce, lower_of(dev), want, proved);
+}
+
+static int forward_fd(struct r3_device *dev)
+{
+	return r3_device_fd(lower_of(dev));
+}
+
+static int forward_dispatch(struct r3_device *dev, struct r3_event *events, unsigned max)
+{
+	return answer(dev, r3_device_dispatch(lower_of(dev), events, max));
+}
+
+const struct r3_bus_ops r3_filter_ops = {
+	.size = sizeof(struct r3_bus_ops),
+	.close = forward_close,
+	.region_info = forward_region_info,
+	.rw = forward_rw,
+	.irq_alloc = forward_irq_alloc,
+	.irq_bind = forward_irq_bind,
+	.irq_mask = forward_irq_mask,
+	.dma_limits = forward_dma_limits,
+	.dma_memory = forward_dma_memory,
+	.dma_map = forward_dma_map,
+	.dma_unmap = forward_dma_unmap,
+	.dma_sync = forward_dma_sync,
+	.reset = forward_reset,
+	.quiesce = forward_quiesce,
+	.fd = forward_fd,
+	.dispatch = forward_dispatch,
+};
+
+void r3_filter_init(struct r3_filter_device *filter, const struct r3_bus_ops *ops,
+		    struct r3_device *lower)
+{
+	const struct r3_open_opts opts = {
+		.size = sizeof(opts), .clock = lower->clock, .arena_size = lower->arena_size};
+
+	r3_device_init(&filter->base, ops, &opts);
+	filter->base.info = lower->info;
+	filter->base.info.address = NULL;
+	filter->lower = lower;
+}
