@@ -39,7 +39,8 @@ int r3_pci_size(struct r3_pci_access *access, unsigned bus, unsigned devfn,
 
 /** Number the buses behind @bus and assign all BARs and bridge windows, depth first.
  *  Memory and port decoding and bus mastering are turned on for bridges only.
- *  Errors: ENOSPC a window is used up (the text says which, and by what). */
+ *  Errors: ENOSPC a window or the bus numbers are used up (the text says which, and
+ *  by what); ELOOP bridges nest deeper than any tree does. */
 int r3_pci_assign(struct r3_pci_access *access, struct r3_pci_windows *windows, unsigned bus);
 
 #endif
