@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""install.py BUILD SOURCE_ROOT: what is installed to a DESTDIR is enough to build a driver
+and a program outside the tree, with pkg-config only, and to run them."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+
+def run(cmd, **kwargs):
+    done = subprocess.run(cmd, text=True, capture_output=True, **kwargs)
+    if done.returncode:
+        sys.exit(f'{" ".join(cmd)}: exit {done.returncode}\n{done.stdout}{done.stderr}')
+    return done.stdout
+
+
+def main(build, source):
+    with tempfile.TemporaryDirectory() as root:
+        run(['meson', 'install', '-C', build, '--no-rebuild', '--destdir', root])
+        found = {}
+        for folder, _, names in os.walk(root):
+            for name in names:
+                found[name] = folder
+        for name in ('ring3', 'libring3.so.0', 'ring3.pc', 'ring3.h', 'version.h', 'ring3.1',
+                     'nbdkit-ring3-plugin.so'):
+            if name not in found:
+                sys.exit(f'{name} is not installed')
+        libdir = found['libring3.so.0']
+        env = dict(os.environ, PKG_CONFIG_PATH=found['ring3.pc'], PKG_CONFIG_SYSROOT_DIR=root,
+                   LD_LIBRARY_PATH=libdir)
+        outside = os.path.join(root, 'outside')
+        shutil.copytree(os.path.join(source, 'examples/out_of_tree'), outside)
+        run(['make', '-C', outside], env=env)
+        print(run([os.path.join(outside, 'embed')], env=env).strip())
+        symbols = run(['nm', '-D', os.path.join(outside, 'edu_disk.so')])
+        if ' edu_disk\n' not in symbols:
+            sys.exit('edu_disk.so does not export its driver')
+        # the installed command finds its library and its plugin by itself
+        del env['LD_LIBRARY_PATH']
+        print(run([os.path.join(found['ring3'], 'ring3'), 'version'], env=env).strip())
+        size = run([os.path.join(found['ring3'], 'ring3'), 'run', 'null:1G', '--export',
+                    f'nbd:unix:{root}/sock', '--', 'sh', '-c', 'nbdinfo --size "$uri"'], env=env)
+        if size.strip() != str(1 << 30):
+            sys.exit(f'the installed ring3 run serves {size.strip()} bytes')
+
+
+main(*sys.argv[1:])
