@@ -39,7 +39,7 @@ def folder_of(path):
     if part[0] in ('models', 'host', 'export', 'server', 'tools'):
         return part[0], part[1]
     if part[:2] == ['include', 'ring3'] and part[2] == 'spec':
-        return 'util', 'spec'  # layouts alone: anybody may know them
+        return 'util', 'util'  # layouts alone: anybody may know them
     if part[:2] == ['include', 'ring3']:
         noun = part[2].removesuffix('.in').removesuffix('.h')
         if noun == 'ring3':
