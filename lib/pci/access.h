@@ -58,4 +58,15 @@ static inline bool r3_pci_present(struct r3_pci_access *access, unsigned bus, un
 	return vendor != 0xffff && vendor != 0;
 }
 
+/** A device as a bus on which it is alone: bus and devfn are ignored. */
+struct r3_pci_device_access {
+	struct r3_pci_access access;
+	struct r3_device *dev;
+};
+
+struct r3_pci_device_access r3_pci_device_access(struct r3_device *dev);
+
+/** 0; or with a text -EOPNOTSUPP where @dev is not PCI, -ENODEV where it is gone. */
+int r3_pci_check(struct r3_device *dev);
+
 #endif

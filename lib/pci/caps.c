@@ -5,6 +5,8 @@
  */
 #include "pci/caps.h"
 #include "pci/access.h"
+#include <ring3/device.h>
+#include <ring3/error.h>
 
 #include <errno.h>
 
@@ -123,4 +125,120 @@ int r3_pci_find_cap(struct r3_pci_access *access, unsigned bus, unsigned devfn, 
 		}
 	}
 	return -ENOENT;
+}
+
+int r3_pci_caps(struct r3_device *dev, struct r3_pci_cap *caps, unsigned max)
+{
+	struct r3_pci_device_access function = r3_pci_device_access(dev);
+	int rc = r3_pci_check(dev);
+
+	return rc ? rc : (int)r3_pci_list_caps(&function.access, 0, 0, caps, max);
+}
+
+static int find(struct r3_device *dev, uint16_t id, bool extended, unsigned *offset)
+{
+	struct r3_pci_device_access function = r3_pci_device_access(dev);
+	int rc = r3_pci_check(dev);
+
+	if (rc)
+		return rc;
+	rc = r3_pci_find_cap(&function.access, 0, 0, id, extended, offset);
+	if (rc)
+		return r3_error_set(-rc, "%s: has no %scapability %#x (%s)",
+				    r3_device_get_info(dev)->name, extended ? "extended " : "", id,
+				    r3_pci_cap_name(id, extended));
+	return 0;
+}
+
+int r3_pci_cap_find(struct r3_device *dev, uint8_t id, unsigned *offset)
+{
+	return find(dev, id, false, offset);
+}
+
+int r3_pci_ext_cap_find(struct r3_device *dev, uint16_t id, unsigned *offset)
+{
+	return find(dev, id, true, offset);
+}
+
+const char *r3_pci_cap_name(uint16_t id, bool extended)
+{
+	/* PCI Code and ID Assignment Specification 1.11, 2 and 3 */
+	static const char *const standard[] = {
+		[PCI_CAP_ID_PM] = "Power Management",
+		[PCI_CAP_ID_AGP] = "AGP",
+		[PCI_CAP_ID_VPD] = "Vital Product Data",
+		[PCI_CAP_ID_SLOTID] = "Slot Identification",
+		[PCI_CAP_ID_MSI] = "MSI",
+		[PCI_CAP_ID_CHSWP] = "CompactPCI Hot Swap",
+		[PCI_CAP_ID_PCIX] = "PCI-X",
+		[PCI_CAP_ID_HT] = "HyperTransport",
+		[PCI_CAP_ID_VNDR] = "Vendor Specific",
+		[PCI_CAP_ID_DBG] = "Debug Port",
+		[PCI_CAP_ID_CCRC] = "CompactPCI Central Resource Control",
+		[PCI_CAP_ID_SHPC] = "PCI Hot-Plug",
+		[PCI_CAP_ID_SSVID] = "Bridge Subsystem Vendor ID",
+		[PCI_CAP_ID_AGP3] = "AGP 8x",
+		[PCI_CAP_ID_SECDEV] = "Secure Device",
+		[PCI_CAP_ID_EXP] = "PCI Express",
+		[PCI_CAP_ID_MSIX] = "MSI-X",
+		[PCI_CAP_ID_SATA] = "SATA Data/Index Configuration",
+		[PCI_CAP_ID_AF] = "Advanced Features",
+		[PCI_CAP_ID_EA] = "Enhanced Allocation",
+	};
+	static const char *const express[] = {
+		[PCI_EXT_CAP_ID_ERR] = "Advanced Error Reporting",
+		[PCI_EXT_CAP_ID_VC] = "Virtual Channel",
+		[PCI_EXT_CAP_ID_DSN] = "Device Serial Number",
+		[PCI_EXT_CAP_ID_PWR] = "Power Budgeting",
+		[PCI_EXT_CAP_ID_RCLD] = "Root Complex Link Declaration",
+		[PCI_EXT_CAP_ID_RCILC] = "Root Complex Internal Link Control",
+		[PCI_EXT_CAP_ID_RCEC] = "Root Complex Event Collector Endpoint Association",
+		[PCI_EXT_CAP_ID_MFVC] = "Multi-Function Virtual Channel",
+		[PCI_EXT_CAP_ID_VC9] = "Virtual Channel",
+		[PCI_EXT_CAP_ID_RCRB] = "RCRB Header",
+		[PCI_EXT_CAP_ID_VNDR] = "Vendor-Specific Extended Capability",
+		[PCI_EXT_CAP_ID_CAC] = "Configuration Access Correlation",
+		[PCI_EXT_CAP_ID_ACS] = "Access Control Services",
+		[PCI_EXT_CAP_ID_ARI] = "Alternative Routing-ID Interpretation",
+		[PCI_EXT_CAP_ID_ATS] = "Address Translation Services",
+		[PCI_EXT_CAP_ID_SRIOV] = "Single Root I/O Virtualization",
+		[PCI_EXT_CAP_ID_MRIOV] = "Multi-Root I/O Virtualization",
+		[PCI_EXT_CAP_ID_MCAST] = "Multicast",
+		[PCI_EXT_CAP_ID_PRI] = "Page Request Interface",
+		[PCI_EXT_CAP_ID_REBAR] = "Resizable BAR",
+		[PCI_EXT_CAP_ID_DPA] = "Dynamic Power Allocation",
+		[PCI_EXT_CAP_ID_TPH] = "TPH Requester",
+		[PCI_EXT_CAP_ID_LTR] = "Latency Tolerance Reporting",
+		[PCI_EXT_CAP_ID_SECPCI] = "Secondary PCI Express",
+		[PCI_EXT_CAP_ID_PMUX] = "Protocol Multiplexing",
+		[PCI_EXT_CAP_ID_PASID] = "Process Address Space ID",
+		[0x1c] = "LN Requester",
+		[PCI_EXT_CAP_ID_DPC] = "Downstream Port Containment",
+		[PCI_EXT_CAP_ID_L1SS] = "L1 PM Substates",
+		[PCI_EXT_CAP_ID_PTM] = "Precision Time Measurement",
+		[0x20] = "M-PCIe",
+		[0x21] = "FRS Queueing",
+		[0x22] = "Readiness Time Reporting",
+		[PCI_EXT_CAP_ID_DVSEC] = "Designated Vendor-Specific",
+		[0x24] = "VF Resizable BAR",
+		[PCI_EXT_CAP_ID_DLF] = "Data Link Feature",
+		[PCI_EXT_CAP_ID_PL_16GT] = "Physical Layer 16.0 GT/s",
+		[0x27] = "Lane Margining at the Receiver",
+		[0x28] = "Hierarchy ID",
+		[0x29] = "Native PCIe Enclosure Management",
+		[0x2a] = "Physical Layer 32.0 GT/s",
+		[0x2b] = "Alternate Protocol",
+		[0x2c] = "System Firmware Intermediary",
+		[0x2d] = "Shadow Functions",
+		[0x2e] = "Data Object Exchange",
+		[0x2f] = "Device 3",
+		[0x30] = "Integrity and Data Encryption",
+	};
+	const char *name = NULL;
+
+	if (extended && id < sizeof(express) / sizeof(*express))
+		name = express[id];
+	else if (!extended && id < sizeof(standard) / sizeof(*standard))
+		name = standard[id];
+	return name ? name : "unknown";
 }
