@@ -118,7 +118,8 @@ struct r3_event {
 R3_API int r3_device_fd(const struct r3_device *dev);
 
 /** Take up to @max events; deliver interrupts where the carrier needs a hand
- *  (R3_CAP_IRQ_DISPATCH). Never blocks. Returns the number of events, or -errno. */
+ *  (R3_CAP_IRQ_DISPATCH). With @max 0 events stay where they are, and keep the
+ *  descriptor readable. Never blocks. Returns the number of events, or -errno. */
 R3_API int r3_device_dispatch(struct r3_device *dev, struct r3_event *events, unsigned max);
 
 /** Whether the device is gone (removed, or its server lost). One load. */

@@ -83,7 +83,9 @@ struct r3_bus_ops {
 		  uint32_t count, unsigned flags);
 
 	/** Give the device @n vectors of @type (enum r3_irq_type), replacing any set it
-	 *  has; n = 0 turns interrupts off. Vectors are unbound, so silent. */
+	 *  has; n = 0 turns interrupts off, and is called for a gone device too, because
+	 *  the descriptors that it may still hold are closed next. Vectors are unbound,
+	 *  so silent. */
 	int (*irq_alloc)(struct r3_device *dev, unsigned type, unsigned n);
 
 	/** Signal fds[i] (an eventfd, the caller's; -1: none) for vector first+i. After
@@ -123,7 +125,9 @@ struct r3_bus_ops {
 	int (*quiesce)(struct r3_device *dev, unsigned want, unsigned *proved);
 
 	int (*fd)(struct r3_device *dev);
-	/** As r3_device_dispatch(). */
+	/** As r3_device_dispatch(). A carrier that sees its device go calls
+	 *  r3_device_set_gone() at once, before anybody takes the event: r3_irq_wait()
+	 *  dispatches with @max 0. */
 	int (*dispatch)(struct r3_device *dev, struct r3_event *events, unsigned max);
 };
 
