@@ -4,10 +4,9 @@
  * mixed; "--" ends the options.
  */
 #include "command.h"
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
+#include <ring3/address.h>
 #include <ring3/error.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,29 +207,14 @@ bool args_has(const struct args *args, const char *name)
 	return false;
 }
 
-int parse_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+int parse_number(const struct args *args, const char *what, const char *text, uint64_t min,
+		 uint64_t max, uint64_t *out)
 {
-	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-	const char *digits = hex ? text + 2 : text;
-	unsigned long long value;
-	char *end;
+	/* as in an address: one grammar of numbers, one text about those that are none */
+	const struct r3_param param = {.key = what, .value = text};
+	const struct r3_params params = {.head = args->command->name, .param = &param, .nparam = 1};
 
-	/* strtoull() would take blanks and a sign too */
-	if (!isxdigit((unsigned char)*digits))
-		return r3_error_set(EINVAL, "%s '%s' is no number: write 4096 or 0x1000", what,
-				    text);
-	errno = 0;
-	value = strtoull(digits, &end, hex ? 16 : 10);
-	if (*end)
-		return r3_error_set(EINVAL, "%s '%s' is no number: write 4096 or 0x1000", what,
-				    text);
-	if (errno == ERANGE || value < min || value > max)
-		return r3_error_set(EINVAL,
-				    "%s '%s' is out of range: it is between 0x%" PRIx64
-				    " and 0x%" PRIx64,
-				    what, text, min, max);
-	*out = value;
-	return 0;
+	return r3_params_number(&params, what, min, max, out);
 }
 
 int args_number(const struct args *args, const char *name, uint64_t min, uint64_t max,
@@ -238,5 +222,5 @@ int args_number(const struct args *args, const char *name, uint64_t min, uint64_
 {
 	const char *text = args_value(args, name);
 
-	return text ? parse_number(name, text, min, max, out) : 0;
+	return text ? parse_number(args, name, text, min, max, out) : 0;
 }

@@ -91,7 +91,8 @@ int args_number(const struct args *args, const char *name, uint64_t min, uint64_
 
 /** Decimal, or hexadecimal with 0x. @what names the number in the error's text.
  *  Errors: EINVAL no number, or outside [min, max]. */
-int parse_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+int parse_number(const struct args *args, const char *what, const char *text, uint64_t min,
+		 uint64_t max, uint64_t *out);
 
 /** Help on the program (@command NULL) or on a command, to standard output. */
 int help_write(const struct command *command);

@@ -13,11 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const struct command command_help, command_version;
+extern const struct command command_help;
+extern const struct command command_peek;
+extern const struct command command_poke;
+extern const struct command command_version;
 
+/* In the order of the help. */
+/* clang-format off: a row each */
 const struct command *const commands[] = {
-	&command_version, &command_help, NULL,
+	&command_peek, &command_poke, &command_version, &command_help, NULL,
 };
+/* clang-format on */
 
 const struct command *command_find(const char *name)
 {
