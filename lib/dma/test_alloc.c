@@ -47,7 +47,7 @@ static void try_all(struct carrier *c)
 		assert_int_equal(carrier_used(c), 0);
 		r3_dma_tag_unref(tag);
 	}
-	r3_device_close(&c->dev);
+	carrier_close(c);
 }
 
 static void alloc_fits_the_tag(void **state)
@@ -87,7 +87,7 @@ static void alloc_stays_below_the_highest_address(void **state)
 		r3_dma_free(tag, ptr[--n]);
 	assert_int_equal(carrier_used(c), 0);
 	r3_dma_tag_unref(tag);
-	r3_device_close(&c->dev);
+	carrier_close(c);
 }
 
 static void alloc_refuses_what_no_segment_holds(void **state)
@@ -106,7 +106,7 @@ static void alloc_refuses_what_no_segment_holds(void **state)
 	r3_dma_free(tag, NULL);
 	r3_dma_tag_unref(large);
 	r3_dma_tag_unref(tag);
-	r3_device_close(&c->dev);
+	carrier_close(c);
 }
 
 int main(void)

@@ -25,8 +25,7 @@ static void end(struct world *w)
 	assert_int_equal(r3_dma_map_destroy(w->map), 0);
 	r3_dma_tag_unref(w->tag);
 	assert_int_equal(carrier_used(w->c), 0);
-	r3_device_close(&w->c->dev);
-	assert_true(carrier_closed);
+	carrier_close(w->c);
 }
 
 static const struct r3_dma_seg *segs(struct world *w, unsigned want)
@@ -42,7 +41,7 @@ static uint64_t iova_of(struct world *w, const void *ptr)
 {
 	uint64_t iova, left;
 
-	assert_true(r3_device_iova(&w->c->dev, ptr, &iova, &left));
+	assert_true(r3_device_iova(w->c->dev, ptr, &iova, &left));
 	return iova;
 }
 
@@ -175,7 +174,7 @@ static void memory_beyond_the_highest_address_is_bounced(void **state)
 		world(&(struct carrier_opts){.caps = R3_CAP_DMA_ASSIGNED, .first = 0x100000},
 		      (struct r3_dma_constraints){.highest = 0x100000 + 128 * PAGE - 1});
 	unsigned char *buf = carrier_buf(w.c, 200 * PAGE, PAGE);
-	unsigned char *limit = (unsigned char *)w.c->dev.arena_base + 128 * PAGE;
+	unsigned char *limit = (unsigned char *)w.c->dev->arena_base + 128 * PAGE;
 
 	assert_int_equal(r3_dma_load(w.map, limit - 100, 100, BOTH, NULL), 0);
 	assert_int_equal(r3_dma_bounced(w.map), 0);
@@ -267,7 +266,7 @@ static void gaps_between_extents_are_kept(void **state)
 		world(&(struct carrier_opts){.caps = R3_CAP_DMA_ASSIGNED, .chunk = 64 << 10},
 		      (struct r3_dma_constraints){0});
 	unsigned char *buf = carrier_buf(w.c, 200 << 10, PAGE);
-	unsigned char *edge = (unsigned char *)w.c->dev.arena_base + (128 << 10);
+	unsigned char *edge = (unsigned char *)w.c->dev->arena_base + (128 << 10);
 
 	assert_int_equal(r3_dma_load(w.map, edge - 500, 1000, BOTH, NULL), 0);
 	assert_int_equal(r3_dma_bounced(w.map), 0);

@@ -8,12 +8,7 @@
 
 #define BOTH (R3_DMA_TO_DEVICE | R3_DMA_FROM_DEVICE)
 
-enum {
-	MOST_SG = 12,
-	MOST_LEN = 40000,
-	CANARY = 32,
-	POOL = 1 << 17
-};
+enum { MOST_SG = 12, MOST_LEN = 40000, CANARY = 32, POOL = 1 << 17 };
 
 /* ---- allocations that fail when told ---- */
 
@@ -211,7 +206,7 @@ static void random_loads_keep_the_laws(void **state)
 		}
 		r3_arena_free(carrier_arena(c), pool);
 		assert_int_equal(carrier_used(c), 0);
-		r3_device_close(&c->dev);
+		carrier_close(c);
 	}
 	free(elsewhere);
 }
@@ -227,7 +222,7 @@ static int one_life(struct carrier *c, struct r3_dma_tag *parent, struct r3_mem 
 	void *ptr;
 	r3_iova iova;
 
-	int rc = r3_dma_tag_create(&c->dev, parent, &want, &tag);
+	int rc = r3_dma_tag_create(c->dev, parent, &want, &tag);
 	if (rc)
 		return rc;
 	rc = r3_dma_alloc(tag, 5000, &ptr, &iova);
@@ -261,7 +256,7 @@ static void nothing_leaks_wherever_an_allocation_fails(void **state)
 							    .first = 0x101000,
 							    .chunk = gaps * 16 * PAGE * 4});
 		struct r3_dma_tag *parent = carrier_tag(c, (struct r3_dma_constraints){0});
-		unsigned mappings = c->nmappings, refs = parent->refs;
+		unsigned mappings = carrier_maps(c), refs = parent->refs;
 		struct r3_mem *mem;
 		long n;
 
@@ -273,7 +268,7 @@ static void nothing_leaks_wherever_an_allocation_fails(void **state)
 
 			fail_after = -1;
 			assert_int_equal(carrier_used(c), 0);
-			assert_int_equal(c->nmappings, mappings);
+			assert_int_equal(carrier_maps(c), mappings);
 			assert_int_equal(parent->refs, refs);
 			if (!reached) {
 				assert_int_equal(rc, 0);
@@ -285,7 +280,7 @@ static void nothing_leaks_wherever_an_allocation_fails(void **state)
 		assert_true(n >= 6);
 		r3_mem_unref(mem);
 		r3_dma_tag_unref(parent);
-		r3_device_close(&c->dev);
+		carrier_close(c);
 	}
 }
 

@@ -357,7 +357,8 @@ static int fake_dma_map(struct r3_device *dev, struct r3_mem *mem, uint64_t off,
 	struct fake_device *fake = fake_of(dev);
 	bool assigned = dev->info.caps & R3_CAP_DMA_ASSIGNED;
 	uint64_t most = assigned && fake->extent_len ? fake->extent_len : len;
-	uint64_t iova = assigned ? ASSIGN_FIRST : extent[0].iova;
+	uint64_t first = fake->assign_first ? fake->assign_first : ASSIGN_FIRST;
+	uint64_t iova = assigned ? first : extent[0].iova;
 	unsigned used = 0, room = *n;
 	int rc = fails(fake, fake->fail_dma_map, "dma_map");
 
