@@ -3,6 +3,7 @@
  * here is reserved, and says what to do instead. */
 #include "bus/filter.h"
 #include "bus/ops.h"
+#include "class/scheme.h"
 #include "config.h"
 
 #include <ring3/driver.h>
@@ -77,8 +78,10 @@ const struct r3_driver_v1 *const *r3_drivers(void)
 
 /* ---- block schemes that are no devices ---- */
 
-static const struct r3_feature block_schemes[] = {
-	{.name = NULL},
+const struct r3_block_scheme *const r3_block_schemes[] = {
+	&r3_block_file,
+	&r3_block_null,
+	NULL,
 };
 
 /* ---- the list of features ---- */
@@ -86,7 +89,7 @@ static const struct r3_feature block_schemes[] = {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct r3_feature
-	features[COUNT(r3_backends) + COUNT(r3_filters) + COUNT(drivers) + COUNT(block_schemes)];
+	features[COUNT(r3_backends) + COUNT(r3_filters) + COUNT(drivers) + COUNT(r3_block_schemes)];
 
 static void list_features(void)
 {
@@ -98,8 +101,8 @@ static void list_features(void)
 		*f++ = (struct r3_feature){"filter", (*i)->name, (*i)->summary, (*i)->missing};
 	for (const struct r3_driver_v1 *const *d = drivers; *d; d++)
 		*f++ = (struct r3_feature){"driver", (*d)->name, (*d)->summary, NULL};
-	for (const struct r3_feature *s = block_schemes; s->name; s++)
-		*f++ = *s;
+	for (const struct r3_block_scheme *const *s = r3_block_schemes; *s; s++)
+		*f++ = (struct r3_feature){"block", (*s)->name, (*s)->summary, NULL};
 }
 
 const struct r3_feature *r3_features(void)

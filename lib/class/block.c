@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The block handle: what every provider would otherwise write again around its own
+ * operations.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ring3/driver.h>
+#include <ring3/log.h>
+
+/* Memory that any provider can use when it has no wishes: whole zeroed pages. */
+#define ALLOC_ALIGN 4096
+
+const struct r3_block_limits *r3_block_get_limits(const struct r3_block *block)
+{
+	return &block->limits;
+}
+
+const char *r3_block_name(const struct r3_block *block)
+{
+	return block->name;
+}
+
+struct r3_device *r3_block_device(const struct r3_block *block)
+{
+	return block->ops->device ? block->ops->device(block) : NULL;
+}
+
+void r3_block_close(struct r3_block *block)
+{
+	if (!block)
+		return;
+	if (block->queues) {
+		/* A queue left behind still points here: leaking is the lesser evil. */
+		r3_log(R3_LOG_ERROR, "%s: closed with %u queues open: kept", block->name,
+		       block->queues);
+		return;
+	}
+	block->ops->close(block);
+}
+
+int r3_block_alloc(struct r3_block *block, size_t len, void **out)
+{
+	if (!len || len > SIZE_MAX / 2)
+		return r3_error_set(EINVAL, "%s: cannot allocate %zu bytes", block->name, len);
+	if (block->ops->alloc)
+		return block->ops->alloc(block, len, out);
+
+	len = (len + ALLOC_ALIGN - 1) & ~(size_t)(ALLOC_ALIGN - 1);
+	void *ptr = aligned_alloc(ALLOC_ALIGN, len);
+	if (!ptr)
+		return r3_error_set(ENOMEM, "%s: no memory for %zu bytes", block->name, len);
+	memset(ptr, 0, len);
+	*out = ptr;
+	return 0;
+}
+
+void r3_block_free(struct r3_block *block, void *ptr)
+{
+	if (!ptr)
+		return;
+	if (block->ops->free)
+		block->ops->free(block, ptr);
+	else
+		free(ptr);
+}
+
+int r3_block_fd(const struct r3_block *block)
+{
+	return block->ops->fd ? block->ops->fd(block) : -1;
+}
+
+int r3_block_dispatch(struct r3_block *block, struct r3_block_event *events, unsigned max)
+{
+	return block->ops->dispatch ? block->ops->dispatch(block, events, max) : 0;
+}

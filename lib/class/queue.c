@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Queues of a block device. Every request is checked here, once, against the limits,
+ * so that no provider need check one: this is on the data path of all of them.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <ring3/driver.h>
+
+#define DEFAULT_DEPTH 128
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+static const struct rule {
+	const char *name;
+	uint32_t feature; /* that the device must have */
+	uint32_t bars;    /* that it must not have */
+	uint8_t flags;    /* that make sense */
+} rules[R3_BLK_NOPS] = {
+	[R3_BLK_READ] = {"read", 0, 0, 0},
+	[R3_BLK_WRITE] = {"write", 0, R3_BLOCK_READ_ONLY, R3_BLK_FUA},
+	[R3_BLK_FLUSH] = {"flush", 0, 0, 0},
+	[R3_BLK_WRITE_ZEROES] = {"write-zeroes", R3_BLOCK_WRITE_ZEROES, R3_BLOCK_READ_ONLY,
+				 R3_BLK_FUA | R3_BLK_MAY_UNMAP},
+	[R3_BLK_DISCARD] = {"discard", R3_BLOCK_DISCARD, R3_BLOCK_READ_ONLY, 0},
+};
+
+const char *r3_blk_op_name(unsigned op)
+{
+	return op < R3_BLK_NOPS ? rules[op].name : "unknown operation";
+}
+
+static __attribute__((cold, noinline)) int refuse(const struct r3_block *block,
+						  const struct r3_blk_req *req, int err,
+						  const char *why)
+{
+	return r3_error_set(err, "%s: %s of %llu bytes at %llu: %s", block->name,
+			    r3_blk_op_name(req->op), (unsigned long long)req->len,
+			    (unsigned long long)req->off, why);
+}
+
+static int check_pieces(const struct r3_block *block, const struct r3_blk_req *req)
+{
+	uint64_t left = req->len;
+
+	if (unlikely(!req->nsg || req->nsg > block->limits.max_sg))
+		return refuse(block, req, EINVAL, "no pieces of memory, or more than max_sg");
+	for (unsigned i = 0; i < req->nsg; i++) {
+		/* both an empty piece and one beyond the end */
+		if (unlikely(req->sg[i].len - UINT64_C(1) >= left))
+			return refuse(block, req, EINVAL, "a piece is empty or one too many");
+		left -= req->sg[i].len;
+	}
+	if (unlikely(left))
+		return refuse(block, req, EINVAL, "the pieces add up to less");
+	return 0;
+}
+
+static int check(const struct r3_block *block, const struct r3_blk_req *req)
+{
+	const struct r3_block_limits *limits = &block->limits;
+
+	if (unlikely(req->op >= R3_BLK_NOPS))
+		return refuse(block, req, EINVAL, "no such operation");
+	const struct rule *rule = &rules[req->op];
+	if (unlikely(limits->features & rule->bars))
+		return refuse(block, req, EROFS, "the device is read-only");
+	if (unlikely(rule->feature & ~limits->features))
+		return refuse(block, req, EOPNOTSUPP, "the device cannot do that");
+	if (unlikely(req->flags & ~rule->flags))
+		return refuse(block, req, EINVAL, "a flag that the operation does not have");
+	if (unlikely(req->op == R3_BLK_FLUSH))
+		return 0;
+
+	if (unlikely((req->off | req->len) & (limits->block_size - 1)))
+		return refuse(block, req, EINVAL, "not a multiple of the block size");
+	if (unlikely(req->off > limits->size || req->len > limits->size - req->off))
+		return refuse(block, req, EINVAL, "beyond the end of the device");
+
+	uint64_t max = limits->max_len;
+	if (unlikely(req->op > R3_BLK_WRITE))
+		max = req->op == R3_BLK_DISCARD ? limits->max_discard_len : limits->max_zeroes_len;
+	if (unlikely(req->len - 1 >= max)) /* 0 too */
+		return refuse(block, req, EINVAL, "no length, or one above the limit");
+	return req->op <= R3_BLK_WRITE ? check_pieces(block, req) : 0;
+}
+
+int r3_blkq_open(struct r3_block *block, const struct r3_blkq_opts *opts, struct r3_blkq **out)
+{
+	const struct r3_block_limits *limits = &block->limits;
+	struct r3_blkq_opts all = {.size = sizeof(all)};
+	struct r3_blkq *queue;
+	int rc;
+
+	if (opts && opts->size < sizeof(all))
+		return r3_error_set(EINVAL, "%s: r3_blkq_opts.size is %u, not %zu", block->name,
+				    opts->size, sizeof(all));
+	if (opts)
+		all = *opts;
+	all.size = sizeof(all);
+	if (all.mode != R3_BLKQ_INTERRUPT && all.mode != R3_BLKQ_POLL)
+		return r3_error_set(EINVAL, "%s: queue mode %d is unknown", block->name,
+				    (int)all.mode);
+	if (!all.depth)
+		all.depth = limits->max_depth < DEFAULT_DEPTH ? limits->max_depth : DEFAULT_DEPTH;
+	if (all.depth > limits->max_depth)
+		return r3_error_set(EINVAL, "%s: queue depth %u is above the limit, %u",
+				    block->name, all.depth, limits->max_depth);
+	if (block->queues >= limits->max_queues)
+		return r3_error_set(ENOSPC, "%s: all of its %u queues are in use", block->name,
+				    limits->max_queues);
+
+	rc = block->ops->queue_open(block, &all, &queue);
+	if (rc)
+		return rc;
+	queue->ops = block->ops;
+	queue->block = block;
+	queue->depth = all.depth;
+	queue->inflight = 0;
+	block->queues++;
+	*out = queue;
+	return 0;
+}
+
+void r3_blkq_close(struct r3_blkq *queue)
+{
+	if (!queue)
+		return;
+	struct r3_block *block = queue->block;
+	queue->ops->queue_close(queue);
+	block->queues--;
+}
+
+unsigned r3_blkq_depth(const struct r3_blkq *queue)
+{
+	return queue->depth;
+}
+
+unsigned r3_blkq_inflight(const struct r3_blkq *queue)
+{
+	return queue->inflight;
+}
+
+int r3_blkq_fd(const struct r3_blkq *queue)
+{
+	return queue->fd;
+}
+
+int r3_blkq_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n)
+{
+	unsigned room = queue->depth - queue->inflight;
+	unsigned good;
+	int rc = 0;
+
+	for (good = 0; good < n && good < room; good++) {
+		rc = check(queue->block, reqs[good]);
+		if (unlikely(rc))
+			break;
+	}
+	if (unlikely(!good)) /* the first is at fault, the queue is full, or n is 0 */
+		return rc ? rc : n ? -EAGAIN : 0;
+
+	rc = queue->ops->submit(queue, reqs, good);
+	if (unlikely(rc <= 0))
+		return rc ? rc : -EAGAIN;
+	queue->inflight += (unsigned)rc;
+	return rc;
+}
+
+int r3_blkq_kick(struct r3_blkq *queue)
+{
+	return queue->ops->kick ? queue->ops->kick(queue) : 0;
+}
+
+int r3_blkq_reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max)
+{
+	int n = queue->ops->reap(queue, reqs, max);
+
+	if (n > 0)
+		queue->inflight -= (unsigned)n;
+	return n;
+}
+
+int r3_blkq_arm(struct r3_blkq *queue)
+{
+	return queue->ops->arm ? queue->ops->arm(queue) : 0;
+}
