@@ -25,6 +25,26 @@ static bool readable(int fd)
 	return poll(&one, 1, 0) == 1;
 }
 
+/** Whether the fd becomes readable without anybody looking at the queue. */
+static bool wakes(struct r3_blkq *queue)
+{
+	struct r3_clock *clock = r3_clock_system();
+	uint64_t end = r3_clock_now(clock) + PATIENCE_NS;
+	struct pollfd fds[2] = {
+		{.fd = r3_blkq_fd(queue), .events = POLLIN},
+		{.fd = r3_block_fd(suite.block), .events = POLLIN},
+	};
+
+	while (fds[0].fd >= 0 && !fds[0].revents && r3_clock_now(clock) < end) {
+		poll(fds, 2, PATIENCE_MS);
+		if (fds[1].revents) {
+			struct r3_block_event events[4];
+			(void)r3_block_dispatch(suite.block, events, 4);
+		}
+	}
+	return fds[0].fd < 0 || fds[0].revents;
+}
+
 /* Late interrupts may wake once more; an idle queue must come to rest all the same, or
  * its program would spin. */
 static void check_rest(struct r3_blkq *queue)
@@ -66,9 +86,10 @@ static void try_wakes(unsigned depth, unsigned rounds)
 			reqs[i] = (struct r3_blk_req){.nsg = 1, .sg = &sg, .len = block};
 		assert_int_equal(r3_blkq_submit(queue, list, n), n);
 		/* armed before the kick, too: that is allowed, and must wake */
-		if (test_random_below(&suite.random, 4) == 0)
-			(void)r3_blkq_arm(queue);
+		bool armed = test_random_below(&suite.random, 4) == 0 && !r3_blkq_arm(queue);
 		suite_expect(r3_blkq_kick(queue), 0, "r3_blkq_kick");
+		if (armed && !wakes(queue))
+			fail_msg("depth %u, round %u: armed, kicked and not woken", depth, round);
 		pause_a_little();
 		while (n) {
 			if (!suite_sleep(queue, true))
