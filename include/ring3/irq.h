@@ -29,9 +29,9 @@ enum r3_irq_type {
 };
 
 /** Enable between @min and @max vectors of @type: as many as the device has. For
- *  MSI the number is rounded down to a power of two.
- *  Errors: EBUSY a set is enabled already; ENOSPC the device has fewer than @min;
- *  EOPNOTSUPP it has none of that type; EMFILE; ENODEV gone. */
+ *  MSI the number is rounded down to a power of two. All are unmasked.
+ *  Errors: EINVAL @min is 0 or above @max; EBUSY a set is enabled already; ENOSPC the
+ *  device has fewer than @min; EOPNOTSUPP it has none of that type; EMFILE; ENODEV. */
 R3_API int r3_irq_enable(struct r3_device *dev, enum r3_irq_type type, unsigned min, unsigned max,
 			 struct r3_irq_set **out);
 
@@ -39,7 +39,7 @@ R3_API int r3_irq_enable(struct r3_device *dev, enum r3_irq_type type, unsigned 
 R3_API void r3_irq_disable(struct r3_irq_set *irq);
 
 /** Program the vectors again after r3_device_reset(), which turned them off. The
- *  eventfds stay the same. */
+ *  eventfds and what they have counted stay the same; all vectors are unmasked. */
 R3_API int r3_irq_restore(struct r3_irq_set *irq);
 
 R3_API enum r3_irq_type r3_irq_get_type(const struct r3_irq_set *irq); /* never R3_IRQ_BEST */
