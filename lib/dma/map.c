@@ -179,8 +179,6 @@ static int refuse_loaded(const struct r3_dma_map *map)
 static int load_one(struct r3_dma_map *map, void *buf, uint64_t len, struct r3_mem *mem,
 		    uint64_t off, unsigned flags)
 {
-	if (r3_dma_load_direct(map, buf, len, flags))
-		return 0;
 	if (map->nseg)
 		return refuse_loaded(map);
 	map->one = (struct r3_sg){buf, len};
@@ -192,6 +190,8 @@ static int load_one(struct r3_dma_map *map, void *buf, uint64_t len, struct r3_m
 int r3_dma_load(struct r3_dma_map *map, void *buf, size_t len, unsigned flags,
 		struct r3_dma_waiter *waiter)
 {
+	if (r3_dma_load_direct(map, buf, len, flags))
+		return 0;
 	return load_one(map, buf, len, NULL, 0, flags);
 }
 
@@ -201,7 +201,7 @@ int r3_dma_load_sg(struct r3_dma_map *map, const struct r3_sg *sg, unsigned nsg,
 	uint64_t len = 0;
 
 	if (nsg == 1)
-		return load_one(map, sg->addr, sg->len, NULL, 0, flags);
+		return r3_dma_load(map, sg->addr, sg->len, flags, waiter);
 	if (map->nseg)
 		return refuse_loaded(map);
 	for (unsigned i = 0; i < nsg; i++)
@@ -237,12 +237,16 @@ uint64_t r3_dma_bounced(const struct r3_dma_map *map)
 	return map->work & R3_DMA_WORK_BOUNCE ? map->len : 0;
 }
 
-void r3_dma_unload(struct r3_dma_map *map)
+void r3_dma_unload_work(struct r3_dma_map *map)
 {
 	if (map->work & R3_DMA_WORK_BOUNCE)
 		r3_dma_bounce_end(map);
 	if (map->work & R3_DMA_WORK_FOREIGN)
 		r3_dma_foreign_end(map);
-	map->nseg = 0;
 	map->work = 0;
+}
+
+void r3_dma_unload(struct r3_dma_map *map)
+{
+	r3_dma_unload_inline(map);
 }

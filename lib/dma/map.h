@@ -15,6 +15,7 @@
 #include "bus/ops.h"
 #include <pthread.h>
 #include <ring3/dma.h>
+#include <ring3/region.h>
 
 /** Most segments of one load, whatever the device says. */
 #define R3_DMA_SEGMENTS_MOST 4096u
@@ -39,6 +40,7 @@ struct r3_dma_tag {
 	uint64_t span; /* bytes; 0: there is no such run at its beginning */
 	uint64_t base_iova;
 	uint64_t one_segment; /* longest load that max_segment and max_len leave in one piece */
+	uint64_t align_mask;
 
 	struct r3_dma_constraints c;
 	struct r3_device *dev;
@@ -81,6 +83,10 @@ struct r3_dma_map {
 	struct r3_dma_seg seg[]; /* tag->c.max_segments */
 };
 
+/** Move bytes [off, off+len) of the load, as r3_dma_sync_range(); undo map->work. */
+void r3_dma_sync_bytes(struct r3_dma_map *map, uint64_t off, uint64_t len, unsigned how);
+void r3_dma_unload_work(struct r3_dma_map *map);
+
 /** The device address of @ptr and the contiguous bytes from it on. */
 static inline bool r3_dma_translate(const struct r3_dma_tag *tag, const void *ptr, uint64_t *iova,
 				    uint64_t *left)
@@ -102,22 +108,43 @@ static inline bool r3_dma_load_direct(struct r3_dma_map *map, const void *buf, s
 {
 	const struct r3_dma_tag *tag = map->tag;
 	uint64_t off = (uintptr_t)buf - tag->base;
-	uint64_t last = off + len - 1;
 	uint64_t iova = tag->base_iova + off;
 
-	/* len 0 wraps to a length that is never below one_segment; last cannot wrap
-	 * because one_segment is at most span. The last test is for the boundary: two
-	 * addresses of one block differ only in the bits below it. */
-	if (map->nseg || flags - 1 >= (R3_DMA_TO_DEVICE | R3_DMA_FROM_DEVICE) ||
-	    len - 1 >= tag->one_segment || off >= tag->span || last >= tag->span ||
-	    (iova & (tag->c.alignment - 1)) || (iova ^ (iova + len - 1)) >= tag->c.boundary)
+	/* len 0 wraps to more than any segment. span - len does not wrap, because
+	 * one_segment is at most span. Two addresses of one block differ only in the bits
+	 * below the boundary. */
+	if (__builtin_expect(map->nseg || flags - 1 >= (R3_DMA_TO_DEVICE | R3_DMA_FROM_DEVICE) ||
+				     len - 1 >= tag->one_segment || off > tag->span - len ||
+				     (iova & tag->align_mask) ||
+				     (iova ^ (iova + len - 1)) >= tag->c.boundary,
+			     0))
 		return false;
-	map->seg[0] = (struct r3_dma_seg){.addr = {iova}, .len = len};
+	map->seg[0].addr.v = iova;
+	map->seg[0].len = len; /* the handle is always 0 */
 	map->nseg = 1;
 	map->work = tag->sync;
 	map->len = len;
 	map->flags = flags;
 	return true;
+}
+
+/** r3_dma_sync() and r3_dma_unload() inline, for drivers of the library. */
+static inline void r3_dma_sync_inline(struct r3_dma_map *map, unsigned how)
+{
+	/* What the device wrote is loaded only after its word that it is done, and what we
+	 * wrote is stored before our word that it may begin. Asking which of the two it is
+	 * would cost more than the barriers. */
+	r3_barrier_read();
+	if (__builtin_expect(map->work, 0))
+		r3_dma_sync_bytes(map, 0, map->len, how);
+	r3_barrier_write();
+}
+
+static inline void r3_dma_unload_inline(struct r3_dma_map *map)
+{
+	if (__builtin_expect(map->work, 0))
+		r3_dma_unload_work(map);
+	map->nseg = 0;
 }
 
 /** Find @len contiguous bytes of the arena whose device address is a multiple of

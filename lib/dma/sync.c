@@ -8,7 +8,6 @@
  * transfer never reaches a later one.
  */
 #include "dma/map.h"
-#include <ring3/region.h>
 
 /* Tell the carrier, for each segment's share of the range. It has no way to fail
  * that is ours to handle: a device that is gone sees nothing either way. */
@@ -33,7 +32,7 @@ static void sync_device(struct r3_dma_map *map, uint64_t off, uint64_t len,
 	}
 }
 
-static void sync_bytes(struct r3_dma_map *map, uint64_t off, uint64_t len, unsigned how)
+void r3_dma_sync_bytes(struct r3_dma_map *map, uint64_t off, uint64_t len, unsigned how)
 {
 	/* A direction that was not loaded moves nothing: the memory of a load to the
 	 * device only may be read-only. */
@@ -58,17 +57,13 @@ static void sync_bytes(struct r3_dma_map *map, uint64_t off, uint64_t len, unsig
 
 void r3_dma_sync(struct r3_dma_map *map, unsigned how)
 {
-	r3_dma_sync_range(map, 0, UINT64_MAX, how);
+	r3_dma_sync_inline(map, how);
 }
 
 void r3_dma_sync_range(struct r3_dma_map *map, uint64_t off, uint64_t len, unsigned how)
 {
-	/* What the device wrote is loaded only after its word that it is done, and what we
-	 * wrote is stored before our word that it may begin. */
-	if (how & R3_DMA_POSTREAD)
-		r3_barrier_read();
-	if (map->work & (R3_DMA_WORK_BOUNCE | R3_DMA_WORK_SYNC) && off < map->len)
-		sync_bytes(map, off, len < map->len - off ? len : map->len - off, how);
-	if (how & R3_DMA_PREWRITE)
-		r3_barrier_write();
+	r3_barrier_read();
+	if (map->work && off < map->len)
+		r3_dma_sync_bytes(map, off, len < map->len - off ? len : map->len - off, how);
+	r3_barrier_write();
 }

@@ -128,6 +128,7 @@ static void cache_arena(struct r3_dma_tag *tag)
 		return;
 	if (left - 1 > c->highest - iova)
 		left = c->highest - iova + 1;
+	tag->align_mask = c->alignment - 1;
 	tag->base = (uintptr_t)base;
 	tag->base_iova = iova;
 	tag->span = left;
