@@ -14,14 +14,22 @@
 #include <unistd.h>
 
 extern const struct command command_help;
+extern const struct command command_ls;
 extern const struct command command_peek;
 extern const struct command command_poke;
+extern const struct command command_show;
 extern const struct command command_version;
 
-/* In the order of the help. */
-/* clang-format off: a row each */
+/* In the order of the help, a row each. */
+/* clang-format off */
 const struct command *const commands[] = {
-	&command_peek, &command_poke, &command_version, &command_help, NULL,
+	&command_ls,
+	&command_show,
+	&command_peek,
+	&command_poke,
+	&command_version,
+	&command_help,
+	NULL,
 };
 /* clang-format on */
 
