@@ -22,8 +22,7 @@
 
 #define MAX_LEN    (UINT64_C(4) << 20)
 #define MAX_EXTENT (UINT64_C(64) << 20) /* of zeroes and discards: zeroes may be written */
-#define MAX_SG     1024
-#define BATCH      64 /* pieces per system call */
+#define BATCH      64                   /* pieces per system call */
 
 struct file {
 	struct r3_sync_block base;
@@ -33,7 +32,7 @@ struct file {
 /* Zeroes to write where the file system cannot make them. */
 static const unsigned char zeroes[65536];
 
-static void file_close(struct r3_block *block)
+static void file_close(struct r3_sync_block *block)
 {
 	struct file *f = (struct file *)block;
 
@@ -152,17 +151,6 @@ static int file_run(struct r3_sync_block *block, const struct r3_blk_req *req)
 	}
 }
 
-static const struct r3_block_ops file_ops = {
-	.size = sizeof(file_ops),
-	.close = file_close,
-	.queue_open = r3_sync_queue_open,
-	.queue_close = r3_sync_queue_close,
-	.submit = r3_sync_submit,
-	.kick = r3_sync_kick,
-	.reap = r3_sync_reap,
-	.arm = r3_sync_arm,
-};
-
 /** Open @path; *fd is -1 after an error. */
 static int open_path(const char *path, bool read_only, int *fd)
 {
@@ -261,23 +249,19 @@ static int file_open(const struct r3_params *params, const struct r3_block_opts 
 
 	struct r3_block *block = &f->base.base;
 	struct r3_block_limits *limits = &block->limits;
+	r3_sync_init(&f->base, opts);
 	f->base.run = file_run;
-	block->ops = &file_ops;
-	block->clock = opts->clock ? opts->clock : r3_clock_system();
+	f->base.close = file_close;
 	snprintf(block->name, sizeof(block->name), "file:%s", path);
-	limits->features = R3_BLOCK_VOLATILE_CACHE | R3_BLOCK_FUA;
+	limits->max_len = MAX_LEN;
+	limits->max_zeroes_len = MAX_EXTENT;
+	limits->features = R3_BLOCK_VOLATILE_CACHE | R3_BLOCK_FUA | R3_BLOCK_WRITE_ZEROES;
 	if (read_only)
 		limits->features |= R3_BLOCK_READ_ONLY;
-	limits->features |= R3_BLOCK_WRITE_ZEROES;
-	limits->max_zeroes_len = MAX_EXTENT;
 	if (!read_only && has_holes(f->fd)) {
 		limits->features |= R3_BLOCK_DISCARD;
 		limits->max_discard_len = MAX_EXTENT;
 	}
-	limits->max_len = MAX_LEN;
-	limits->max_sg = MAX_SG;
-	limits->max_queues = R3_SYNC_MAX_QUEUES;
-	limits->max_depth = R3_SYNC_MAX_DEPTH;
 	*out = block;
 	return 0;
 close:

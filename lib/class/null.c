@@ -11,9 +11,10 @@
 #include "class/scheme.h"
 #include "class/sync.h"
 
-#define MAX_LEN (UINT64_C(4) << 20)
+#define MAX_LEN    (UINT64_C(4) << 20)
+#define MAX_EXTENT (UINT64_C(1) << 62)
 
-static void null_close(struct r3_block *block)
+static void null_close(struct r3_sync_block *block)
 {
 	free(block);
 }
@@ -25,17 +26,6 @@ static int null_run(struct r3_sync_block *block, const struct r3_blk_req *req)
 			memset(req->sg[i].addr, 0, req->sg[i].len);
 	return 0;
 }
-
-static const struct r3_block_ops null_ops = {
-	.size = sizeof(null_ops),
-	.close = null_close,
-	.queue_open = r3_sync_queue_open,
-	.queue_close = r3_sync_queue_close,
-	.submit = r3_sync_submit,
-	.kick = r3_sync_kick,
-	.reap = r3_sync_reap,
-	.arm = r3_sync_arm,
-};
 
 static int null_open(const struct r3_params *params, const struct r3_block_opts *opts,
 		     struct r3_block **out)
@@ -64,23 +54,19 @@ static int null_open(const struct r3_params *params, const struct r3_block_opts 
 	struct r3_sync_block *block = calloc(1, sizeof(*block));
 	if (!block)
 		return r3_error_set(ENOMEM, "null: no memory");
+	r3_sync_init(block, opts);
 	block->run = null_run;
-	block->base.ops = &null_ops;
-	block->base.clock = opts->clock ? opts->clock : r3_clock_system();
+	block->close = null_close;
 	snprintf(block->base.name, sizeof(block->base.name), "null:%s", params->head);
-	block->base.limits = (struct r3_block_limits){
-		.size = size,
-		.block_size = lba,
-		.physical_block_size = lba,
-		.max_len = MAX_LEN,
-		.max_zeroes_len = INT64_MAX & ~(uint64_t)UINT32_C(65535),
-		.max_discard_len = INT64_MAX & ~(uint64_t)UINT32_C(65535),
-		.max_sg = 1024,
-		.features = R3_BLOCK_FUA | R3_BLOCK_DISCARD | R3_BLOCK_WRITE_ZEROES |
-			    (opts->read_only ? R3_BLOCK_READ_ONLY : 0),
-		.max_queues = R3_SYNC_MAX_QUEUES,
-		.max_depth = R3_SYNC_MAX_DEPTH,
-	};
+
+	struct r3_block_limits *limits = &block->base.limits;
+	limits->size = size;
+	limits->block_size = limits->physical_block_size = lba;
+	limits->max_len = MAX_LEN;
+	limits->max_zeroes_len = limits->max_discard_len = MAX_EXTENT;
+	limits->features = R3_BLOCK_FUA | R3_BLOCK_DISCARD | R3_BLOCK_WRITE_ZEROES;
+	if (opts->read_only)
+		limits->features |= R3_BLOCK_READ_ONLY;
 	*out = &block->base;
 	return 0;
 }

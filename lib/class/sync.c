@@ -7,6 +7,10 @@
 
 #include "class/sync.h"
 
+#define MAX_QUEUES 64
+#define MAX_DEPTH  1024
+#define MAX_SG     1024
+
 struct queue {
 	struct r3_blkq base;
 	bool armed;    /* somebody sleeps: the next completion has to wake */
@@ -31,8 +35,8 @@ int r3_sync_lba(const struct r3_params *params, uint32_t *lba)
 	return 0;
 }
 
-int r3_sync_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts,
-		       struct r3_blkq **out)
+static int sync_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts,
+			   struct r3_blkq **out)
 {
 	uint32_t entries = 1;
 	int rc;
@@ -58,7 +62,7 @@ free:
 	return rc;
 }
 
-void r3_sync_queue_close(struct r3_blkq *queue)
+static void sync_queue_close(struct r3_blkq *queue)
 {
 	struct queue *q = (struct queue *)queue;
 
@@ -69,7 +73,7 @@ void r3_sync_queue_close(struct r3_blkq *queue)
 	free(q);
 }
 
-int r3_sync_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n)
+static int sync_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n)
 {
 	struct queue *q = (struct queue *)queue;
 
@@ -87,7 +91,7 @@ static void signal_fd(struct queue *q)
 	q->armed = false;
 }
 
-int r3_sync_kick(struct r3_blkq *queue)
+static int sync_kick(struct r3_blkq *queue)
 {
 	struct queue *q = (struct queue *)queue;
 	struct r3_sync_block *block = (struct r3_sync_block *)queue->block;
@@ -102,7 +106,7 @@ int r3_sync_kick(struct r3_blkq *queue)
 	return 0;
 }
 
-int r3_sync_reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max)
+static int sync_reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max)
 {
 	struct queue *q = (struct queue *)queue;
 	unsigned n = 0;
@@ -116,7 +120,7 @@ int r3_sync_reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max)
 	return (int)n;
 }
 
-int r3_sync_arm(struct r3_blkq *queue)
+static int sync_arm(struct r3_blkq *queue)
 {
 	struct queue *q = (struct queue *)queue;
 
@@ -124,4 +128,31 @@ int r3_sync_arm(struct r3_blkq *queue)
 		return 1;
 	q->armed = q->base.fd >= 0;
 	return 0;
+}
+
+static void sync_close(struct r3_block *block)
+{
+	struct r3_sync_block *sync = (struct r3_sync_block *)block;
+
+	sync->close(sync);
+}
+
+static const struct r3_block_ops sync_ops = {
+	.size = sizeof(sync_ops),
+	.close = sync_close,
+	.queue_open = sync_queue_open,
+	.queue_close = sync_queue_close,
+	.submit = sync_submit,
+	.kick = sync_kick,
+	.reap = sync_reap,
+	.arm = sync_arm,
+};
+
+void r3_sync_init(struct r3_sync_block *block, const struct r3_block_opts *opts)
+{
+	block->base.ops = &sync_ops;
+	block->base.clock = opts->clock ? opts->clock : r3_clock_system();
+	block->base.limits.max_sg = MAX_SG;
+	block->base.limits.max_queues = MAX_QUEUES;
+	block->base.limits.max_depth = MAX_DEPTH;
 }
