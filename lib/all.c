@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Every backend, filter and driver there is: the one list. A name that is not built
  * here is reserved, and says what to do instead. */
+#include "backend/qemu/backend.h"
 #include "bus/filter.h"
 #include "bus/ops.h"
 #include "class/scheme.h"
@@ -27,10 +28,15 @@ RESERVED_BACKEND("uio", reserved_uio, "a PCI device bound to uio_pci_generic", N
 RESERVED_BACKEND("vfio-user", reserved_vfio_user, "a device served on a socket",
 		 "is not built into this version; open the device itself in this process, "
 		 "for example with qemu:nvme");
+#if R3_WITH_QEMU
+#define QEMU_BACKEND &r3_qemu_backend
+#else
 RESERVED_BACKEND("qemu", reserved_qemu, "a device model of a private QEMU",
 		 "is not built in; configure with -Dqemu=enabled (needs json-c)");
+#define QEMU_BACKEND &reserved_qemu
+#endif
 RESERVED_BACKEND("qtest", reserved_qtest, "a device model of a running QEMU",
-		 "is not built in; configure with -Dqemu=enabled (needs json-c)");
+		 "is not built into this version; use a private QEMU: qemu:nvme");
 RESERVED_BACKEND("model", reserved_model, "a device model of ring3's own",
 		 "is not built into this version; use QEMU's models: qemu:nvme, qemu:edu");
 RESERVED_BACKEND("xen", reserved_xen, "a Xen frontend",
@@ -44,9 +50,9 @@ RESERVED_BACKEND("ring3", reserved_ring3, "a device granted by ring3d",
 		 "for example qemu:nvme");
 
 const struct r3_backend *const r3_backends[] = {
-	&reserved_qemu,   &reserved_qtest,     &reserved_pci,   &reserved_vfio,
-	&reserved_uio,    &reserved_vfio_user, &reserved_model, &reserved_xen,
-	&reserved_replay, &reserved_snapshot,  &reserved_ring3, NULL,
+	QEMU_BACKEND,     &reserved_qtest, &reserved_pci,   &reserved_vfio,   &reserved_uio,   &reserved_vfio_user,
+	&reserved_model,  &reserved_xen,   &reserved_replay, &reserved_snapshot,
+	&reserved_ring3, NULL,
 };
 
 /* ---- filters ---- */

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The QEMU process: see spawn.h. */
+#include "backend/qemu/spawn.h"
+
+#include "util/fd.h"
+
+#include <ring3/clock.h>
+#include <ring3/error.h>
+#include <ring3/log.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FDS_MAX 80
+
+int r3_qemu_find_program(const char *name, char *path, size_t size)
+{
+	const char *search = getenv("PATH");
+	size_t len;
+
+	if (strchr(name, '/'))
+		search = "";
+	for (const char *dir = search ? search : "/usr/bin:/bin"; dir; dir += len + 1) {
+		len = strcspn(dir, ":");
+		int n = len ? snprintf(path, size, "%.*s/%s", (int)len, dir, name)
+			    : snprintf(path, size, "%s", name);
+		if (n > 0 && (size_t)n < size && access(path, X_OK) == 0)
+			return 0;
+		if (dir[len] == '\0')
+			break;
+	}
+	return r3_error_set(ENODEV, "cannot find the program %s: install qemu-system-x86", name);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Close descriptors [first, last]. Kernels before 5.9, and valgrind, lack close_range. */
+static void close_between(unsigned first, unsigned last, unsigned most)
+{
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+		return;
+	for (unsigned fd = first; fd <= last && fd < most; fd++)
+		close((int)fd);
+}
+
+struct child {
+	const char *path;
+	char *const *argv;
+	struct r3_tether tether;
+	int keep[FDS_MAX + 1]; /* sorted */
+	unsigned nkeep, most_fds;
+	int null, messages;
+};
+
+/* Between fork and exec: async-signal-safe calls only. */
+static _Noreturn void become_qemu(struct child *c)
+{
+	sigset_t none;
+	unsigned next = STDERR_FILENO + 1;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	if (setsid() < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		_exit(126);
+	if (dup2(c->null, STDIN_FILENO) < 0 || dup2(c->null, STDOUT_FILENO) < 0 ||
+	    dup2(c->messages, STDERR_FILENO) < 0)
+		_exit(126);
+	for (unsigned i = 0; i < c->nkeep; i++) {
+		unsigned fd = (unsigned)c->keep[i];
+		close_between(next, fd - 1, c->most_fds);
+		fcntl((int)fd, F_SETFD, 0);
+		next = fd + 1;
+	}
+	close_between(next, ~0u, c->most_fds);
+	if (r3_tether_child(&c->tether, false) < 0)
+		_exit(126);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execv(c->path, c->argv);
+	_exit(127);
+}
+
+int r3_qemu_process_start(struct r3_qemu_process *process, const char *path, char *const argv[],
+			  const int *fds, unsigned nfds)
+{
+	struct child c = {.path = path, .argv = argv, .null = -1};
+	int messages[2] = {-1, -1}, rc;
+	sigset_t all, old;
+
+	*process = R3_QEMU_PROCESS_NONE;
+	if (nfds > FDS_MAX)
+		return r3_error_set(EINVAL, "too many files for QEMU");
+	rc = r3_tether_make(&process->tether);
+	if (rc < 0)
+		return rc;
+	/* Non-blocking at both ends: QEMU must not stop because nobody reads it. */
+	c.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (c.null < 0 || pipe2(messages, O_CLOEXEC | O_NONBLOCK) < 0) {
+		rc = r3_error_set(errno, "cannot start QEMU: %s", strerror(errno));
+		goto out_close;
+	}
+	c.messages = messages[1];
+	c.tether = process->tether;
+	memcpy(c.keep, fds, nfds * sizeof(*fds));
+	c.keep[nfds] = process->tether.feel;
+	c.nkeep = nfds + 1;
+	qsort(c.keep, c.nkeep, sizeof(*c.keep), by_number);
+	long most = sysconf(_SC_OPEN_MAX);
+	c.most_fds = most > 0 && most < 1 << 20 ? (unsigned)most : 1 << 20;
+
+	/* A handler of the owner's must not run in the child. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	process->pid = fork();
+	if (process->pid == 0)
+		become_qemu(&c);
+	int err = errno;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (process->pid < 0) {
+		process->pid = 0;
+		rc = r3_error_set(err, "cannot start QEMU: %s", strerror(err));
+		goto out_close;
+	}
+	r3_tether_owner(&process->tether);
+	close(c.null);
+	close(messages[1]);
+	process->messages = messages[0];
+	return 0;
+
+out_close:
+	r3_fd_close(&messages[0]);
+	r3_fd_close(&messages[1]);
+	r3_fd_close(&c.null);
+	r3_tether_cut(&process->tether);
+	return rc;
+}
+
+void r3_qemu_process_says(struct r3_qemu_process *process, char *buf, size_t size)
+{
+	ssize_t n = process->messages < 0 ? 0 : read(process->messages, buf, size - 1);
+
+	buf[n > 0 ? n : 0] = '\0';
+	for (char *at = buf; *at; at++)
+		if ((unsigned char)*at < ' ')
+			*at = ' ';
+	for (size_t len = strlen(buf); len > 0 && buf[len - 1] == ' '; len--)
+		buf[len - 1] = '\0';
+}
+
+/* Whether it ended within @ms. Somebody else's wait() may have reaped it: it ended. */
+static bool has_ended(struct r3_qemu_process *process, unsigned ms)
+{
+	struct r3_wait wait = r3_wait_begin(r3_clock_system(), ms * R3_NSEC_PER_MSEC);
+
+	do {
+		pid_t pid = waitpid(process->pid, NULL, WNOHANG);
+		if (pid == process->pid || (pid < 0 && errno == ECHILD))
+			return true;
+	} while (r3_wait_step(&wait));
+	return false;
+}
+
+void r3_qemu_process_stop(struct r3_qemu_process *process, unsigned grace_ms)
+{
+	if (process->pid > 0) {
+		if (grace_ms > 0)
+			kill(process->pid, SIGTERM);
+		if (grace_ms == 0 || !has_ended(process, grace_ms)) {
+			kill(process->pid, SIGKILL);
+			if (!has_ended(process, 10000))
+				r3_log(R3_LOG_WARN, "QEMU, process %d, does not end", process->pid);
+		}
+		process->pid = 0;
+	}
+	r3_tether_cut(&process->tether);
+	r3_fd_close(&process->messages);
+}
