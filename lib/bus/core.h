@@ -5,12 +5,6 @@
 
 #include "bus/ops.h"
 
-/** 0, or -ENODEV with a text when the device is gone. */
-int r3_device_alive(struct r3_device *dev);
-
-/** Pass @rc through; notice -ENODEV. */
-int r3_device_answer(struct r3_device *dev, int rc);
-
 /** Undo what r3_device_region() and r3_device_arena() made, if anything. */
 void r3_device_drop_region(struct r3_device *dev, unsigned index);
 void r3_device_drop_arena(struct r3_device *dev);

@@ -72,12 +72,11 @@ void r3_device_close(struct r3_device *dev)
 
 	if (!dev)
 		return;
-	if (!r3_device_gone(dev)) {
-		for (unsigned type = 0; type < 3 && dev->ops->irq_alloc; type++)
-			if (dev->info.nirqs[type])
-				dev->ops->irq_alloc(dev, type, 0);
+	for (unsigned type = 0; type < 3 && dev->ops->irq_alloc; type++)
+		if (dev->info.nirqs[type])
+			dev->ops->irq_alloc(dev, type, 0);
+	if (!r3_device_gone(dev))
 		stop_dma(dev, R3_QUIESCE_DMA, &proved);
-	}
 	for (unsigned i = 0; i < R3_REGION_MAX; i++)
 		r3_device_drop_region(dev, i);
 	r3_device_drop_arena(dev);

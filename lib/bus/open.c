@@ -101,6 +101,27 @@ static int normalise(const struct r3_open_opts *opts, struct r3_open_opts *own)
 	return 0;
 }
 
+int r3_device_wrap(struct r3_device *dev, const struct r3_address *address, struct r3_device **out)
+{
+	const struct r3_filter *filter = NULL;
+	int rc = adopt_as(dev, address, address->nfilter);
+
+	for (unsigned i = address->nfilter; i-- > 0 && !rc;) {
+		struct r3_device *lower = dev;
+
+		rc = find_filter(address->filter[i].head, &filter);
+		if (!rc)
+			rc = filter->wrap(lower, &address->filter[i], &dev);
+		if (rc)
+			r3_device_close(lower);
+		else
+			rc = adopt_as(dev, address, i);
+	}
+	if (!rc)
+		*out = dev;
+	return rc;
+}
+
 int r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
 			  struct r3_device **out)
 {
@@ -118,22 +139,7 @@ int r3_device_open_parsed(const struct r3_address *address, const struct r3_open
 		rc = find_backend(address->scheme, &backend);
 	if (!rc)
 		rc = backend->open(address, &own, &dev);
-	if (!rc)
-		rc = adopt_as(dev, address, address->nfilter);
-	for (unsigned i = address->nfilter; i-- > 0 && !rc;) {
-		struct r3_device *lower = dev;
-
-		rc = find_filter(address->filter[i].head, &filter);
-		if (!rc)
-			rc = filter->wrap(lower, &address->filter[i], &dev);
-		if (rc)
-			r3_device_close(lower);
-		else
-			rc = adopt_as(dev, address, i);
-	}
-	if (!rc)
-		*out = dev;
-	return rc;
+	return rc ? rc : r3_device_wrap(dev, address, out);
 }
 
 int r3_device_open(const char *text, const struct r3_open_opts *opts, struct r3_device **out)

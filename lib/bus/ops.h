@@ -10,8 +10,8 @@
  * doorbells of one BAR): a carrier that sends messages locks its link. None may wait
  * without a bound. An operation that is NULL, or returns -EOPNOTSUPP, is one that the
  * carrier does not have; region_info, rw and close are required. An operation that fails
- * leaves a text. Of a device that is gone only close, fd, dispatch and dma_unmap are
- * called.
+ * leaves a text. Of a device that is gone only close, fd, dispatch, dma_unmap and
+ * irq_alloc of no vectors are called.
  */
 #ifndef RING3_BUS_OPS_H
 #define RING3_BUS_OPS_H
@@ -83,9 +83,9 @@ struct r3_bus_ops {
 		  uint32_t count, unsigned flags);
 
 	/** Give the device @n vectors of @type (enum r3_irq_type), replacing any set it
-	 *  has; n = 0 turns interrupts off, and is called for a gone device too, because
-	 *  the descriptors that it may still hold are closed next. Vectors are unbound,
-	 *  so silent. */
+	 *  has; n = 0 turns interrupts off, for a gone device too, because the
+	 *  descriptors that it may still hold are closed next. Vectors are unbound, so
+	 *  silent. */
 	int (*irq_alloc)(struct r3_device *dev, unsigned type, unsigned n);
 
 	/** Signal fds[i] (an eventfd, the caller's; -1: none) for vector first+i. After
@@ -190,6 +190,16 @@ int r3_device_open_parsed(const struct r3_address *address, const struct r3_open
 /** Make a device that a test or a model built usable: what r3_device_open() does
  *  after the backend's open. @address is its name from then on. Closes dev on failure. */
 int r3_device_adopt(struct r3_device *dev, const char *address);
+
+/** The same for the device behind @address, with its filters in front. */
+int r3_device_wrap(struct r3_device *dev, const struct r3_address *address,
+		   struct r3_device **out);
+
+/** 0, or -ENODEV with a text when the device is gone. */
+int r3_device_alive(struct r3_device *dev);
+
+/** Pass an operation's @rc through; on -ENODEV mark the device gone. */
+int r3_device_answer(struct r3_device *dev, int rc);
 
 /** The device address of @ptr in the device's arena, and in *left the bytes from it on
  *  that are contiguous for the device. False when @ptr is not in the arena. */

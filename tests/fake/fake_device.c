@@ -230,7 +230,7 @@ void fake_device_lower(struct fake_device *fake)
 static int fake_irq_alloc(struct r3_device *dev, unsigned type, unsigned n)
 {
 	struct fake_device *fake = fake_of(dev);
-	int rc = fails(fake, fake->fail_irq_alloc, "irq_alloc");
+	int rc = n ? fails(fake, fake->fail_irq_alloc, "irq_alloc") : 0;
 
 	if (rc)
 		return rc;
@@ -451,6 +451,8 @@ static int fake_dispatch(struct r3_device *dev, struct r3_event *events, unsigne
 	unsigned n = fake->nevents < max ? fake->nevents : max;
 	eventfd_t count;
 
+	if (fake->removed)
+		r3_device_set_gone(dev);
 	eventfd_read(fake->event_fd, &count);
 	if (fake->intx_up && fake->nirqs && fake->irq_type == R3_IRQ_INTX)
 		deliver(fake, 0);
