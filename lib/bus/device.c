@@ -72,9 +72,12 @@ void r3_device_close(struct r3_device *dev)
 
 	if (!dev)
 		return;
-	for (unsigned type = 0; type < 3 && dev->ops->irq_alloc; type++)
-		if (dev->info.nirqs[type])
+	for (unsigned type = 0; type < 3; type++) {
+		if (dev->info.nirqs[type] && dev->ops->irq_alloc) {
 			dev->ops->irq_alloc(dev, type, 0);
+			break; /* whatever the type, it turns all of them off */
+		}
+	}
 	if (!r3_device_gone(dev))
 		stop_dma(dev, R3_QUIESCE_DMA, &proved);
 	for (unsigned i = 0; i < R3_REGION_MAX; i++)

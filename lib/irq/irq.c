@@ -108,31 +108,18 @@ static int open_all(struct r3_irq_set *irq)
 	return 0;
 }
 
-static int gone(const struct r3_device *dev)
-{
-	return r3_error_set(ENODEV, "%s: the device is gone", dev->info.name);
-}
-
-/* What the carrier says, where the device may have gone meanwhile. */
-static int answer(struct r3_device *dev, int rc)
-{
-	if (rc == -ENODEV)
-		r3_device_set_gone(dev);
-	return rc;
-}
-
 static int program(struct r3_irq_set *irq)
 {
 	struct r3_device *dev = irq->dev;
-	int rc;
+	int rc = r3_device_alive(dev);
 
-	if (r3_device_gone(dev))
-		return gone(dev);
-	irq->held = false;
-	rc = answer(dev, dev->ops->irq_alloc(dev, irq->type, irq->n));
 	if (rc)
 		return rc;
-	rc = answer(dev, dev->ops->irq_bind(dev, irq->type, 0, irq->n, irq->fd));
+	irq->held = false;
+	rc = r3_device_answer(dev, dev->ops->irq_alloc(dev, irq->type, irq->n));
+	if (rc)
+		return rc;
+	rc = r3_device_answer(dev, dev->ops->irq_bind(dev, irq->type, 0, irq->n, irq->fd));
 	if (rc)
 		dev->ops->irq_alloc(dev, irq->type, 0);
 	return rc;
@@ -152,7 +139,7 @@ int r3_irq_enable(struct r3_device *dev, enum r3_irq_type type, unsigned min, un
 		return r3_error_set(EBUSY, "%s: interrupts are enabled already (%u of type %s)",
 				    dev->info.name, dev->irq->n, r3_irq_type_name(dev->irq->type));
 	if (r3_device_gone(dev))
-		return gone(dev);
+		return r3_device_alive(dev);
 	if (dev->ops->irq_alloc == NULL || dev->ops->irq_bind == NULL)
 		return r3_error_set(EOPNOTSUPP, "%s: its carrier delivers no interrupts",
 				    dev->info.name);
@@ -230,12 +217,12 @@ int r3_irq_mask(struct r3_irq_set *irq, unsigned vector, bool mask)
 	if (rc)
 		return rc;
 	if (r3_device_gone(dev))
-		return gone(dev);
+		return r3_device_alive(dev);
 	if (dev->ops->irq_mask == NULL ||
 	    (irq->type != R3_IRQ_INTX && !(dev->info.caps & R3_CAP_IRQ_MASK)))
 		return r3_error_set(EOPNOTSUPP, "%s: its %s interrupts cannot be masked",
 				    dev->info.name, r3_irq_type_name(irq->type));
-	rc = answer(dev, dev->ops->irq_mask(dev, irq->type, vector, mask));
+	rc = r3_device_answer(dev, dev->ops->irq_mask(dev, irq->type, vector, mask));
 	if (rc == 0)
 		irq->held = mask;
 	return rc;
@@ -261,7 +248,7 @@ static void rearm(struct r3_irq_set *irq)
 	struct r3_device *dev = irq->dev;
 
 	if (irq->type == R3_IRQ_INTX && !irq->held && dev->ops->irq_mask && !r3_device_gone(dev))
-		answer(dev, dev->ops->irq_mask(dev, R3_IRQ_INTX, 0, false));
+		r3_device_answer(dev, dev->ops->irq_mask(dev, R3_IRQ_INTX, 0, false));
 }
 
 int64_t r3_irq_ack(struct r3_irq_set *irq, unsigned vector)
@@ -274,7 +261,7 @@ int64_t r3_irq_ack(struct r3_irq_set *irq, unsigned vector)
 	count = take(irq, vector);
 	rearm(irq);
 	if (count == 0 && r3_device_gone(irq->dev))
-		return gone(irq->dev);
+		return r3_device_alive(irq->dev);
 	return count;
 }
 
@@ -303,7 +290,7 @@ static int sleep_on(struct r3_irq_set *irq, unsigned vector, bool crowded, uint6
 static int dispatch(struct r3_device *dev, bool *crowded)
 {
 	struct pollfd pfd = {.fd = r3_device_fd(dev), .events = POLLIN};
-	int rc = answer(dev, r3_device_dispatch(dev, NULL, 0));
+	int rc = r3_device_answer(dev, r3_device_dispatch(dev, NULL, 0));
 
 	*crowded = pfd.fd >= 0 && poll(&pfd, 1, 0) > 0;
 	return rc < 0 && rc != -ENODEV ? rc : 0;
@@ -327,7 +314,7 @@ int64_t r3_irq_wait(struct r3_irq_set *irq, unsigned vector, uint64_t timeout_ns
 			return count;
 		}
 		if (r3_device_gone(dev))
-			return gone(dev);
+			return r3_device_alive(dev);
 		if (last)
 			return r3_error_set(ETIMEDOUT,
 					    "%s: no %s interrupt on vector %u within %ju ms",
