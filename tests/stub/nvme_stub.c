@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The stub controller: registers, queues, and admin commands. I/O is in nvme_stub_io.c. */
+#include "stub/nvme_stub.h"
+#include "stub/nvme_stub_io.h"
+
+#include <linux/pci_regs.h>
+#include <ring3/irq.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_SQ UINT16_MAX
+
+/* ---- completions and interrupts ---- */
+
+static bool pin_wanted(const struct nvme_stub *stub)
+{
+	for (unsigned i = 0; i <= STUB_QUEUES; i++)
+		if (stub->cq[i].size && stub->cq[i].irq && stub->cq[i].head != stub->cq[i].tail)
+			return !(stub->intms & 1);
+	return false;
+}
+
+static void update_pin(struct nvme_stub *stub)
+{
+	if (stub->fake->irq_type != R3_IRQ_INTX)
+		return;
+	if (!pin_wanted(stub)) {
+		fake_device_lower(stub->fake);
+	} else if (!stub->fake->intx_up) {
+		stub->interrupts++;
+		fake_device_raise(stub->fake, R3_IRQ_INTX, 0);
+	}
+}
+
+void nvme_stub_post(struct nvme_stub *stub, uint16_t cqid, struct nvme_cqe cqe)
+{
+	struct nvme_stub_cq *cq = &stub->cq[cqid];
+	struct nvme_cqe *at = fake_device_reach(stub->fake, cq->base + cq->tail * sizeof(cqe),
+						sizeof(cqe), R3_DMA_DEVICE_WRITE);
+	uint16_t next = (uint16_t)((cq->tail + 1) % (cq->size ? cq->size : 1));
+
+	if (!cq->size || next == cq->head || !at) {
+		stub->mistakes++;
+		return;
+	}
+	at->dw0 = cqe.dw0;
+	at->dw1 = cqe.dw1;
+	at->sqhd = cqe.sqhd;
+	at->sqid = cqe.sqid;
+	at->cid = cqe.cid;
+	/* The driver looks at the phase first. */
+	__atomic_store_n(&at->sf, (uint16_t)((cqe.sf & ~1u) | cq->phase), __ATOMIC_RELEASE);
+	cq->tail = next;
+	if (!next)
+		cq->phase ^= 1;
+	if (!cq->irq)
+		return;
+	if (stub->fake->irq_type == R3_IRQ_INTX) {
+		update_pin(stub);
+	} else {
+		stub->interrupts++;
+		fake_device_raise(stub->fake, stub->fake->irq_type, cq->vector);
+	}
+}
+
+static void complete(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd,
+		     unsigned status, uint32_t dw0)
+{
+	struct nvme_cqe cqe = {.dw0 = dw0,
+			       .sqhd = stub->sq[sqid].head,
+			       .sqid = sqid,
+			       .cid = cmd->cid,
+			       .sf = (uint16_t)(status << 1)};
+
+	if (stub->hooks && stub->hooks->complete && !stub->hooks->complete(stub, sqid, cmd, &cqe))
+		return;
+	nvme_stub_post(stub, stub->sq[sqid].cqid, cqe);
+}
+
+/* ---- events ---- */
+
+static void send_event(struct nvme_stub *stub)
+{
+	const struct nvme_cmd cmd = {.opcode = NVME_ADMIN_ASYNC_EVENT, .cid = stub->event_cid};
+
+	if (!stub->event_armed || !stub->event_pending)
+		return;
+	stub->event_armed = stub->event_pending = false;
+	complete(stub, 0, &cmd, 0, stub->event);
+}
+
+void nvme_stub_event(struct nvme_stub *stub, unsigned type, unsigned info, uint8_t lid)
+{
+	pthread_mutex_lock(&stub->lock);
+	stub->event = type | info << 8 | (uint32_t)lid << 16;
+	stub->event_pending = true;
+	send_event(stub);
+	pthread_mutex_unlock(&stub->lock);
+}
+
+/* ---- admin commands ---- */
+
+static unsigned answer(struct nvme_stub *stub, const struct nvme_cmd *cmd, const void *data,
+		       uint32_t len)
+{
+	return nvme_stub_transfer(stub, cmd, (void *)(uintptr_t)data, len, true);
+}
+
+static unsigned identify(struct nvme_stub *stub, const struct nvme_cmd *cmd)
+{
+	static const char model[] = "ring3 stub";
+	uint8_t cns = cmd->cdw10 & 0xff;
+	union {
+		struct nvme_id_ctrl ctrl;
+		struct nvme_id_ns ns;
+		struct nvme_ns_list list;
+		uint8_t bytes[4096];
+	} data = {.bytes = {0}};
+	unsigned n = 0;
+
+	switch (cns) {
+	case NVME_CNS_CTRL:
+		data.ctrl.vid = 0x1b36;
+		memset(data.ctrl.mn, ' ', sizeof(data.ctrl.mn));
+		memcpy(data.ctrl.mn, model, sizeof(model) - 1);
+		data.ctrl.mdts = stub->opts.mdts;
+		data.ctrl.ver = NVME_VS(1, 4, 0);
+		data.ctrl.oaes = NVME_AEN_NS_CHANGED;
+		data.ctrl.acl = data.ctrl.aerl = 3;
+		data.ctrl.lpa = NVME_LPA_EXTENDED;
+		data.ctrl.sqes = 0x66;
+		data.ctrl.cqes = 0x44;
+		data.ctrl.nn = STUB_NAMESPACES;
+		data.ctrl.oncs = NVME_ONCS_DSM | NVME_ONCS_WRITE_ZEROES;
+		data.ctrl.vwc = NVME_VWC_PRESENT;
+		data.ctrl.sgls = stub->opts.sgl ? NVME_SGLS_ANY : 0;
+		break;
+	case NVME_CNS_NS:
+		if (!cmd->nsid || cmd->nsid > STUB_NAMESPACES)
+			return NVME_SC_INVALID_NS;
+		data.ns.nsze = data.ns.ncap = stub->ns[cmd->nsid - 1].blocks;
+		data.ns.lbaf[0].lbads = (uint8_t)stub->opts.lba_shift;
+		data.ns.dlfeat = NVME_DLFEAT_READ_ZERO | NVME_DLFEAT_DEAC;
+		break;
+	case NVME_CNS_NS_ACTIVE_LIST:
+		for (uint32_t id = cmd->nsid + 1; id <= STUB_NAMESPACES; id++)
+			if (stub->ns[id - 1].blocks)
+				data.list.ns[n++] = id;
+		break;
+	default:
+		return NVME_SC_INVALID_FIELD;
+	}
+	if (stub->hooks && stub->hooks->identify)
+		stub->hooks->identify(stub, cns, cmd->nsid, &data);
+	return answer(stub, cmd, &data, sizeof(data));
+}
+
+static unsigned create_queue(struct nvme_stub *stub, const struct nvme_cmd *cmd)
+{
+	uint16_t qid = (uint16_t)cmd->cdw10, size = (uint16_t)((cmd->cdw10 >> 16) + 1);
+	bool is_cq = cmd->opcode == NVME_ADMIN_CREATE_CQ;
+
+	if (!qid || qid > stub->opts.queues || (is_cq ? stub->cq[qid].size : stub->sq[qid].size))
+		return NVME_SC_QID_INVALID;
+	if (size < 2 || size > NVME_CAP_MQES(stub->cap) + 1)
+		return NVME_SC_QUEUE_SIZE;
+	if (!(cmd->cdw11 & NVME_QUEUE_PC) || cmd->dptr.prp[0] % 4096)
+		return NVME_SC_INVALID_FIELD;
+	if (is_cq) {
+		bool irq = cmd->cdw11 & NVME_CQ_IEN;
+		uint16_t vector = (uint16_t)(cmd->cdw11 >> 16);
+
+		if (irq && stub->fake->irq_type != R3_IRQ_INTX && vector >= stub->fake->nirqs)
+			return NVME_SC_INVALID_VECTOR;
+		stub->cq[qid] = (struct nvme_stub_cq){.base = cmd->dptr.prp[0],
+						      .size = size,
+						      .vector = vector,
+						      .phase = 1,
+						      .irq = irq};
+		return 0;
+	}
+	if (!stub->cq[cmd->cdw11 >> 16 & 0x3f].size)
+		return NVME_SC_CQ_INVALID;
+	stub->sq[qid] = (struct nvme_stub_sq){
+		.base = cmd->dptr.prp[0], .size = size, .cqid = (uint16_t)(cmd->cdw11 >> 16)};
+	return 0;
+}
+
+static void drop_held(struct nvme_stub *stub, uint16_t sqid)
+{
+	for (unsigned i = 0; i < STUB_HELD; i++)
+		if (stub->held[i].sqid == sqid)
+			stub->held[i].sqid = NO_SQ;
+}
+
+static unsigned delete_queue(struct nvme_stub *stub, const struct nvme_cmd *cmd)
+{
+	uint16_t qid = (uint16_t)cmd->cdw10;
+	bool is_cq = cmd->opcode == NVME_ADMIN_DELETE_CQ;
+
+	if (!qid || qid > STUB_QUEUES || !(is_cq ? stub->cq[qid].size : stub->sq[qid].size))
+		return NVME_SC_QID_INVALID;
+	if (is_cq && stub->sq[qid].size)
+		return NVME_SC_INVALID_QUEUE_DELETION;
+	if (is_cq) {
+		stub->cq[qid].size = 0;
+	} else {
+		stub->sq[qid].size = 0;
+		drop_held(stub, qid);
+	}
+	return 0;
+}
+
+static unsigned log_page(struct nvme_stub *stub, const struct nvme_cmd *cmd)
+{
+	uint32_t len = ((cmd->cdw10 >> 16 | cmd->cdw11 << 16) + 1) * 4;
+	uint64_t off = cmd->cdw12 | (uint64_t)cmd->cdw13 << 32;
+	union {
+		struct nvme_smart_log smart;
+		struct nvme_ns_list changed;
+		uint8_t bytes[8192];
+	} page = {.bytes = {0}};
+
+	switch (cmd->cdw10 & 0xff) {
+	case NVME_LID_ERROR:
+	case NVME_LID_FW_SLOT:
+		break;
+	case NVME_LID_SMART:
+		page.smart.critical_warning = stub->critical_warning;
+		break;
+	case NVME_LID_CHANGED_NS:
+		page.changed.ns[0] = NVME_NSID_ALL;
+		break;
+	default:
+		return NVME_SC_INVALID_LOG_PAGE;
+	}
+	if (off > sizeof(page) || len > sizeof(page) - off)
+		return NVME_SC_INVALID_FIELD;
+	return answer(stub, cmd, page.bytes + off, len);
+}
+
+/* The command aborted completes first, the abort itself then. */
+static uint32_t abort_command(struct nvme_stub *stub, const struct nvme_cmd *cmd)
+{
+	uint16_t sqid = (uint16_t)cmd->cdw10, cid = (uint16_t)(cmd->cdw10 >> 16);
+
+	stub->aborts++;
+	for (unsigned i = 0; i < STUB_HELD && !stub->ignore_abort; i++) {
+		if (stub->held[i].sqid != sqid || stub->held[i].cmd.cid != cid)
+			continue;
+		stub->held[i].sqid = NO_SQ;
+		complete(stub, sqid, &stub->held[i].cmd, NVME_SC_ABORT_REQ, 0);
+		return 0;
+	}
+	return 1; /* not aborted */
+}
+
+static void admin(struct nvme_stub *stub, const struct nvme_cmd *cmd)
+{
+	unsigned status = 0;
+	uint32_t dw0 = 0;
+
+	switch (cmd->opcode) {
+	case NVME_ADMIN_IDENTIFY:
+		status = identify(stub, cmd);
+		break;
+	case NVME_ADMIN_CREATE_SQ:
+	case NVME_ADMIN_CREATE_CQ:
+		status = create_queue(stub, cmd);
+		break;
+	case NVME_ADMIN_DELETE_SQ:
+	case NVME_ADMIN_DELETE_CQ:
+		status = delete_queue(stub, cmd);
+		break;
+	case NVME_ADMIN_GET_LOG_PAGE:
+		status = log_page(stub, cmd);
+		break;
+	case NVME_ADMIN_SET_FEATURES:
+	case NVME_ADMIN_GET_FEATURES:
+		if ((cmd->cdw10 & 0xff) == NVME_FID_NUM_QUEUES)
+			dw0 = (stub->opts.queues - 1) * 0x10001u;
+		break;
+	case NVME_ADMIN_ABORT:
+		dw0 = abort_command(stub, cmd);
+		break;
+	case NVME_ADMIN_ASYNC_EVENT:
+		if (stub->event_armed) {
+			status = NVME_SC_ASYNC_LIMIT;
+			break;
+		}
+		stub->event_armed = true;
+		stub->event_cid = cmd->cid;
+		send_event(stub);
+		return;
+	default:
+		status = NVME_SC_INVALID_OPCODE;
+	}
+	complete(stub, 0, cmd, status, dw0);
+}
+
+/* ---- fetching ---- */
+
+static void execute(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd)
+{
+	if (sqid)
+		complete(stub, sqid, cmd, nvme_stub_io(stub, cmd), 0);
+	else
+		admin(stub, cmd);
+}
+
+static void hold(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd)
+{
+	for (unsigned i = 0; i < STUB_HELD; i++) {
+		if (stub->held[i].sqid != NO_SQ)
+			continue;
+		stub->held[i].sqid = sqid;
+		stub->held[i].cmd = *cmd;
+		return;
+	}
+	stub->mistakes++;
+}
+
+unsigned nvme_stub_held(struct nvme_stub *stub)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < STUB_HELD; i++)
+		n += stub->held[i].sqid != NO_SQ;
+	return n;
+}
+
+void nvme_stub_release(struct nvme_stub *stub, unsigned n)
+{
+	pthread_mutex_lock(&stub->lock);
+	for (unsigned i = 0; i < STUB_HELD; i++) {
+		struct nvme_cmd cmd = stub->held[i].cmd;
+		uint16_t sqid = stub->held[i].sqid;
+
+		if (sqid == NO_SQ || n--)
+			continue;
+		stub->held[i].sqid = NO_SQ;
+		execute(stub, sqid, &cmd);
+		break;
+	}
+	pthread_mutex_unlock(&stub->lock);
+}
+
+static void fetch(struct nvme_stub *stub, uint16_t sqid)
+{
+	struct nvme_stub_sq *sq = &stub->sq[sqid];
+
+	while (sq->size && sq->head != sq->tail) {
+		const struct nvme_cmd *at =
+			fake_device_reach(stub->fake, sq->base + sq->head * sizeof(*at),
+					  sizeof(*at), R3_DMA_DEVICE_READ);
+
+		if (!at) {
+			stub->faults++;
+			stub->csts |= NVME_CSTS_CFS;
+			return;
+		}
+
+		const struct nvme_cmd cmd = *at;
+
+		stub->commands++;
+		sq->head = (uint16_t)(sq->head + 1 == sq->size ? 0 : sq->head + 1);
+		if (stub->hooks && stub->hooks->fetch && !stub->hooks->fetch(stub, sqid, &cmd))
+			hold(stub, sqid, &cmd);
+		else
+			execute(stub, sqid, &cmd);
+	}
+}
+
+static void doorbell(struct nvme_stub *stub, uint64_t off, uint32_t value)
+{
+	unsigned index = (unsigned)((off - NVME_REG_DOORBELL) / (4u << NVME_CAP_DSTRD(stub->cap)));
+	unsigned qid = index / 2;
+
+	stub->doorbells++;
+	if (qid > STUB_QUEUES || value >= (index & 1 ? stub->cq[qid].size : stub->sq[qid].size)) {
+		stub->mistakes++;
+		return;
+	}
+	if (index & 1) {
+		stub->cq[qid].head = (uint16_t)value;
+		update_pin(stub);
+	} else if (stub->csts & NVME_CSTS_RDY) {
+		stub->sq[qid].tail = (uint16_t)value;
+		fetch(stub, (uint16_t)qid);
+	}
+}
+
+/* ---- registers ---- */
+
+static void reset(struct nvme_stub *stub)
+{
+	memset(stub->sq, 0, sizeof(stub->sq));
+	memset(stub->cq, 0, sizeof(stub->cq));
+	for (unsigned i = 0; i < STUB_HELD; i++)
+		stub->held[i].sqid = NO_SQ;
+	stub->event_armed = false;
+	stub->csts = 0;
+	stub->intms = 0;
+	update_pin(stub);
+}
+
+static void configure(struct nvme_stub *stub, uint32_t cc)
+{
+	bool was = stub->cc & NVME_CC_EN, is = cc & NVME_CC_EN;
+
+	stub->cc = cc;
+	if (was && !is)
+		reset(stub);
+	if (!was && is) {
+		stub->enables++;
+		stub->sq[0] = (struct nvme_stub_sq){.base = stub->asq,
+						    .size = (uint16_t)((stub->aqa & 0xfff) + 1)};
+		stub->cq[0] = (struct nvme_stub_cq){.base = stub->acq,
+						    .size = (uint16_t)((stub->aqa >> 16) + 1),
+						    .phase = 1,
+						    .irq = true};
+		stub->csts |= NVME_CSTS_RDY;
+	}
+	if (cc & NVME_CC_SHN_MASK) {
+		stub->shutdowns++;
+		stub->csts |= NVME_CSTS_SHST_COMPLETE;
+	}
+}
+
+static uint64_t read_register(const struct nvme_stub *stub, uint64_t off)
+{
+	switch (off) {
+	case NVME_REG_CAP:
+		return stub->cap;
+	case NVME_REG_VS:
+		return NVME_VS(1, 4, 0);
+	case NVME_REG_CC:
+		return stub->cc;
+	case NVME_REG_CSTS:
+		return stub->csts;
+	default:
+		return 0;
+	}
+}
+
+static void write_register(struct nvme_stub *stub, uint64_t off, uint64_t value)
+{
+	switch (off) {
+	case NVME_REG_INTMS:
+		stub->intms |= (uint32_t)value;
+		update_pin(stub);
+		break;
+	case NVME_REG_INTMC:
+		stub->intms &= ~(uint32_t)value;
+		update_pin(stub);
+		break;
+	case NVME_REG_CC:
+		configure(stub, (uint32_t)value);
+		break;
+	case NVME_REG_AQA:
+		stub->aqa = (uint32_t)value;
+		break;
+	case NVME_REG_ASQ:
+		stub->asq = value;
+		break;
+	case NVME_REG_ACQ:
+		stub->acq = value;
+		break;
+	default:
+		stub->mistakes++;
+	}
+}
+
+static bool access_bar(struct fake_device *fake, unsigned index, uint64_t off, unsigned width,
+		       uint64_t *value, bool write)
+{
+	struct nvme_stub *stub = fake->user;
+
+	if (index != R3_REGION_BAR0)
+		return false;
+	pthread_mutex_lock(&stub->lock);
+	if (off >= NVME_REG_DOORBELL && write) {
+		doorbell(stub, off, (uint32_t)*value);
+	} else if (write) {
+		write_register(stub, off, *value);
+	} else {
+		*value = read_register(stub, off);
+		if (stub->hooks && stub->hooks->read)
+			stub->hooks->read(stub, off, value);
+	}
+	pthread_mutex_unlock(&stub->lock);
+	return true;
+}
+
+/* ---- life ---- */
+
+static struct nvme_stub *stub_of(struct r3_device *dev)
+{
+	return ((struct fake_device *)dev)->user;
+}
+
+static void stub_close(struct r3_device *dev)
+{
+	struct nvme_stub *stub = stub_of(dev);
+
+	for (unsigned i = 0; i < STUB_NAMESPACES; i++)
+		free(stub->ns[i].data);
+	pthread_mutex_destroy(&stub->lock);
+	stub->below->close(dev);
+	free(stub);
+}
+
+static int stub_reset(struct r3_device *dev, enum r3_reset how)
+{
+	struct nvme_stub *stub = stub_of(dev);
+
+	pthread_mutex_lock(&stub->lock);
+	stub->cc = 0;
+	reset(stub);
+	pthread_mutex_unlock(&stub->lock);
+	return stub->below->reset(dev, how);
+}
+
+static struct nvme_stub_opts defaults(const struct nvme_stub_opts *opts)
+{
+	struct nvme_stub_opts all = opts ? *opts : (struct nvme_stub_opts){.vectors = 16};
+
+	if (!all.namespaces)
+		all.namespaces = 1;
+	if (!all.lba_shift)
+		all.lba_shift = 9;
+	if (!all.size)
+		all.size = 16 << 20;
+	if (!all.queues)
+		all.queues = 8;
+	if (!all.mqes)
+		all.mqes = 1023;
+	if (!all.bar)
+		all.bar = 16384;
+	return all;
+}
+
+struct nvme_stub *nvme_stub_new(const struct nvme_stub_opts *opts, struct r3_clock *clock)
+{
+	const struct r3_open_opts open = {.size = sizeof(open), .clock = clock};
+	struct nvme_stub *stub = calloc(1, sizeof(*stub));
+	struct fake_device *fake = fake_device_new(&open);
+	pthread_mutexattr_t attr;
+
+	if (!stub || !fake)
+		abort();
+	stub->opts = defaults(opts);
+	stub->fake = fake;
+	stub->below = fake->base.ops;
+	stub->ops = *fake->base.ops;
+	stub->ops.close = stub_close;
+	stub->ops.reset = stub_reset;
+	/* hooks call the stub */
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&stub->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+
+	/* CQR, TO 1 s, the NVM command set, pages of 4 KiB */
+	stub->cap = stub->opts.mqes | UINT64_C(1) << 16 | UINT64_C(2) << 24 |
+		    (uint64_t)NVME_CAP_CSS_NVM << 37;
+	reset(stub);
+	for (unsigned i = 0; i < stub->opts.namespaces; i++) {
+		struct nvme_stub_ns *ns = &stub->ns[i];
+
+		ns->size = stub->opts.size;
+		ns->blocks = ns->size >> stub->opts.lba_shift;
+		ns->data = stub->opts.null ? NULL : calloc(1, ns->size);
+	}
+	fake->base.ops = &stub->ops;
+	fake->user = stub;
+	fake->access = access_bar;
+	fake->config[PCI_CLASS_PROG] = 0x02;
+	fake->config[PCI_CLASS_DEVICE] = 0x08;
+	fake->config[PCI_CLASS_DEVICE + 1] = 0x01;
+	fake->base.info.nirqs[R3_IRQ_MSI] = stub->opts.msi;
+	fake->base.info.nirqs[R3_IRQ_MSIX] = stub->opts.vectors;
+	if (fake_device_set_bar(fake, 0, stub->opts.bar,
+				R3_REGION_READ | R3_REGION_WRITE | R3_REGION_64BIT) < 0 ||
+	    fake_device_adopt(fake) < 0)
+		abort();
+	return stub;
+}
+
+struct r3_device *nvme_stub_device(struct nvme_stub *stub)
+{
+	return &stub->fake->base;
+}
