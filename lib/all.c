@@ -6,6 +6,7 @@
 #include "bus/ops.h"
 #include "class/scheme.h"
 #include "config.h"
+#include "drivers/block/nvme/driver.h"
 
 #include <ring3/driver.h>
 #include <ring3/version.h>
@@ -74,6 +75,7 @@ const struct r3_filter *const r3_filters[] = {
 /* ---- drivers ---- */
 
 static const struct r3_driver_v1 *const drivers[] = {
+	&r3_driver_nvme,
 	NULL,
 };
 

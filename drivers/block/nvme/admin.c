@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The admin queue: synchronous commands with a bound, passthrough and log pages. Its
+ * completions are polled for, so that it works before there are interrupts.
+ */
+#include "nvme.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+#define ADMIN_ENTRIES  8u /* room for every role */
+#define ROLE_BITS      2u
+#define LOG_PLAIN_MOST (4096u * 4) /* 12 bits of dwords, 0's based, without LPA's bit */
+
+int nvme_admin_alloc(struct r3_nvme *nvme)
+{
+	struct nvme_admin *admin = &nvme->admin;
+	unsigned most = NVME_CAP_MQES(nvme->cap) + 1u;
+	uint16_t entries = (uint16_t)(most < ADMIN_ENTRIES ? most : ADMIN_ENTRIES);
+	int rc = nvme_pair_alloc(nvme, &admin->pair, 0, entries);
+
+	if (rc < 0)
+		return rc;
+	admin->roles = entries - 1u < NVME_ADMIN_ROLES ? 1 : NVME_ADMIN_ROLES;
+	rc = r3_dma_alloc(nvme->ring_tag, NVME_LIST_LEN, &admin->list, &admin->list_iova);
+	if (rc < 0)
+		goto free_pair;
+	rc = r3_dma_map_create(nvme->prp_tag, nvme->page, &admin->map);
+	if (rc < 0)
+		goto free_list;
+	return 0;
+
+free_list:
+	r3_dma_free(nvme->ring_tag, admin->list);
+free_pair:
+	nvme_pair_free(nvme, &admin->pair);
+	return rc;
+}
+
+void nvme_admin_free(struct r3_nvme *nvme)
+{
+	struct nvme_admin *admin = &nvme->admin;
+
+	r3_dma_map_destroy(admin->map);
+	r3_dma_free(nvme->ring_tag, admin->list);
+	nvme_pair_free(nvme, &admin->pair);
+}
+
+void nvme_admin_reset(struct r3_nvme *nvme)
+{
+	nvme_pair_reset(&nvme->admin.pair);
+	for (unsigned i = 0; i < NVME_ADMIN_ROLES; i++)
+		nvme->admin.slot[i].busy = nvme->admin.slot[i].done = false;
+}
+
+int nvme_admin_post(struct r3_nvme *nvme, enum nvme_admin_role role, const struct nvme_cmd *cmd)
+{
+	struct nvme_admin *admin = &nvme->admin;
+	struct nvme_pair *pair = &admin->pair;
+
+	if (role >= admin->roles || admin->slot[role].busy)
+		return -EBUSY;
+
+	/* The role and a count, so that a completion that comes late is told apart. */
+	uint16_t count = (uint16_t)((admin->slot[role].cid >> ROLE_BITS) + 1);
+	uint16_t cid = (uint16_t)(count << ROLE_BITS | role);
+	struct nvme_cmd *entry = nvme_pair_push(pair);
+
+	*entry = *cmd;
+	entry->cid = R3_LE16(cid);
+	admin->slot[role].cid = cid;
+	admin->slot[role].busy = true;
+	admin->slot[role].done = false;
+	pair->sq_rung = pair->sq_tail;
+	r3_write32(nvme->bar, pair->sq_doorbell, pair->sq_tail); /* orders the entry before it */
+	return 0;
+}
+
+void nvme_admin_poll(struct r3_nvme *nvme)
+{
+	struct nvme_admin *admin = &nvme->admin;
+	struct nvme_pair *pair = &admin->pair;
+	unsigned taken = 0;
+
+	/* No more than a queue full at a time, however fast they come. */
+	for (; taken < pair->entries; taken++) {
+		const struct nvme_cqe *cqe = nvme_pair_peek(pair);
+
+		if (!cqe)
+			break;
+
+		uint16_t cid = R3_LE16(cqe->cid);
+		unsigned role = cid & ((1u << ROLE_BITS) - 1);
+
+		if (role < NVME_ADMIN_ROLES && admin->slot[role].busy &&
+		    admin->slot[role].cid == cid && cqe->sqid == 0) {
+			admin->slot[role].cqe = *cqe;
+			admin->slot[role].busy = false;
+			admin->slot[role].done = true;
+		} else {
+			nvme_lie(nvme, "admin completion of unknown command 0x%x of queue %u", cid,
+				 R3_LE16(cqe->sqid));
+		}
+		nvme_pair_pop(pair);
+	}
+	if (taken)
+		r3_write32(nvme->bar, pair->cq_doorbell, pair->cq_head);
+}
+
+/* Submit and wait. */
+static int execute(struct r3_nvme *nvme, const struct nvme_cmd *cmd, uint32_t *result,
+		   uint32_t *status)
+{
+	struct nvme_admin *admin = &nvme->admin;
+	struct r3_wait wait = r3_wait_begin(nvme->clock, admin->timeout);
+	uint32_t csts;
+	int rc = nvme_admin_post(nvme, NVME_ADMIN_SYNC, cmd);
+
+	if (rc < 0)
+		return r3_error_set(EBUSY, "%s: an admin command is still in flight", nvme->name);
+	for (;;) {
+		nvme_admin_poll(nvme);
+		if (admin->slot[NVME_ADMIN_SYNC].done)
+			break;
+		rc = nvme_ctrl_health(nvme, &csts);
+		if (rc < 0)
+			return rc;
+		if (!r3_wait_step(&wait))
+			return r3_error_set(
+				ETIMEDOUT,
+				"%s: admin command 0x%02x did not complete in %" PRIu64 " ms",
+				nvme->name, cmd->opcode, admin->timeout / R3_NSEC_PER_MSEC);
+	}
+	admin->slot[NVME_ADMIN_SYNC].done = false;
+
+	const struct nvme_cqe *cqe = &admin->slot[NVME_ADMIN_SYNC].cqe;
+	unsigned sc = NVME_CQE_STATUS(R3_LE16(cqe->sf));
+
+	if (result)
+		*result = R3_LE32(cqe->dw0);
+	if (status)
+		*status = sc;
+	if (sc)
+		return r3_error_set(EIO, "%s: admin command 0x%02x failed with status 0x%03x",
+				    nvme->name, cmd->opcode, sc);
+	return 0;
+}
+
+static bool unanswered(int rc, const struct r3_nvme *nvme)
+{
+	return rc < 0 && nvme->admin.slot[NVME_ADMIN_SYNC].busy;
+}
+
+int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uint32_t len,
+	       uint32_t *result, uint32_t *status)
+{
+	struct nvme_admin *admin = &nvme->admin;
+	struct nvme_cmd own = *cmd;
+	unsigned pre = 0, post = 0, flags = 0;
+	int rc;
+
+	if (status)
+		*status = 0;
+	if (nvme->gone)
+		return r3_error_set(ENODEV, "%s: the device is gone", nvme->name);
+	if (len) {
+		if (own.opcode & NVME_OPCODE_TO_CTRL) {
+			flags |= R3_DMA_TO_DEVICE;
+			pre |= R3_DMA_PREWRITE;
+			post |= R3_DMA_POSTWRITE;
+		}
+		if (own.opcode & NVME_OPCODE_FROM_CTRL) {
+			flags |= R3_DMA_FROM_DEVICE;
+			pre |= R3_DMA_PREREAD;
+			post |= R3_DMA_POSTREAD;
+		}
+		rc = r3_dma_load(admin->map, data, len, flags, NULL);
+		if (rc < 0)
+			return r3_error_prefix(rc, "admin command 0x%02x", own.opcode);
+
+		unsigned nseg;
+		const struct r3_dma_seg *seg = r3_dma_segs(admin->map, &nseg);
+
+		/* By PRPs always: over PCIe admin commands have no SGLs (4.4). */
+		rc = nvme_prp_build(&own.dptr, seg, nseg, nvme->page, admin->list,
+				    admin->list_iova);
+		if (rc < 0)
+			goto unload;
+		r3_dma_sync(admin->map, pre);
+	}
+	rc = execute(nvme, &own, result, status);
+	if (unanswered(rc, nvme) && !nvme->starting) {
+		char why[80];
+
+		snprintf(why, sizeof(why), "admin command 0x%02x: %s", own.opcode,
+			 rc == -ENODEV ? "device gone" : "no answer");
+		(void)nvme_recover(nvme, why);
+	}
+	if (len && rc == 0)
+		r3_dma_sync(admin->map, post);
+unload:
+	r3_dma_unload(admin->map);
+	return rc;
+}
+
+int nvme_identify(struct r3_nvme *nvme, uint8_t cns, uint32_t nsid, void *data)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_ADMIN_IDENTIFY, .nsid = R3_LE32(nsid), .cdw10 = R3_LE32(cns)};
+
+	return r3_error_prefix(nvme_admin(nvme, &cmd, data, 4096, NULL, NULL), "identify");
+}
+
+/* ---- passthrough ---- */
+
+static bool is_ours(const struct nvme_cmd *cmd)
+{
+	switch (cmd->opcode) {
+	case NVME_ADMIN_DELETE_SQ:
+	case NVME_ADMIN_CREATE_SQ:
+	case NVME_ADMIN_DELETE_CQ:
+	case NVME_ADMIN_CREATE_CQ:
+	case NVME_ADMIN_ASYNC_EVENT:
+	case NVME_ADMIN_DBBUF_CONFIG:
+		return true;
+	case NVME_ADMIN_SET_FEATURES:
+		return (R3_LE32(cmd->cdw10) & 0xff) == NVME_FID_NUM_QUEUES ||
+		       (R3_LE32(cmd->cdw10) & 0xff) == NVME_FID_HOST_MEM_BUF;
+	default:
+		return false;
+	}
+}
+
+int r3_nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uint32_t len,
+		  uint32_t *result, uint32_t *status)
+{
+	struct nvme_cmd own = {.opcode = cmd->opcode,
+			       .nsid = cmd->nsid,
+			       .cdw10 = cmd->cdw10,
+			       .cdw11 = cmd->cdw11,
+			       .cdw12 = cmd->cdw12,
+			       .cdw13 = cmd->cdw13,
+			       .cdw14 = cmd->cdw14,
+			       .cdw15 = cmd->cdw15};
+
+	if (is_ours(cmd))
+		return r3_error_set(EPERM, "%s: admin command 0x%02x is the driver's own",
+				    nvme->name, cmd->opcode);
+	if (len && (!data || !(cmd->opcode & (NVME_OPCODE_TO_CTRL | NVME_OPCODE_FROM_CTRL))))
+		return r3_error_set(EINVAL, "%s: admin command 0x%02x moves no data", nvme->name,
+				    cmd->opcode);
+	if (len & 3 || len > nvme->max_len)
+		return r3_error_set(EINVAL, "%s: %u bytes of data: at most %u, and a multiple of 4",
+				    nvme->name, len, nvme->max_len);
+	return nvme_admin(nvme, &own, data, len, result, status);
+}
+
+int r3_nvme_log(struct r3_nvme *nvme, uint8_t lid, uint32_t nsid, uint64_t off, void *buf,
+		uint32_t len)
+{
+	bool extended = nvme->id.lpa & NVME_LPA_EXTENDED;
+	uint32_t most = extended ? nvme->max_len : LOG_PLAIN_MOST;
+
+	if (!len || (len | off) & 3)
+		return r3_error_set(EINVAL, "%s: log page: offset and length are multiples of 4",
+				    nvme->name);
+	if (most > nvme->max_len)
+		most = nvme->max_len;
+	if (!extended && (off || len > most))
+		return r3_error_set(EINVAL,
+				    "%s: log page: the controller reads the first %u bytes only",
+				    nvme->name, most);
+	for (uint32_t done = 0, n; done < len; done += n) {
+		uint64_t at = off + done;
+
+		n = len - done < most ? len - done : most;
+
+		uint32_t dwords = n / 4 - 1;
+		struct nvme_cmd cmd = {.opcode = NVME_ADMIN_GET_LOG_PAGE,
+				       .nsid = R3_LE32(nsid),
+				       .cdw10 = R3_LE32(lid | dwords << 16),
+				       .cdw11 = R3_LE32(dwords >> 16),
+				       .cdw12 = R3_LE32(at),
+				       .cdw13 = R3_LE32(at >> 32)};
+		int rc = nvme_admin(nvme, &cmd, (char *)buf + done, n, NULL, NULL);
+
+		if (rc < 0)
+			return r3_error_prefix(rc, "log page 0x%02x", lid);
+	}
+	return 0;
+}

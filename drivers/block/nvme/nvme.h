@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The NVMe driver from inside: a controller, its admin queue, its I/O queues and its
+ * namespaces.
+ *
+ * Two kinds of thread meet here. The control thread is the one of the block handles:
+ * it runs everything but the data path. A queue's thread runs submit, kick, reap and
+ * arm, inside the queue's gate. The control thread touches what belongs to a queue's
+ * thread only while it keeps that gate closed.
+ *
+ * Reading order: ctrl.c (registers, reset, identify), admin.c, queue.c, io.c with
+ * prp.c and sgl.c (the data path), event.c and recover.c (what goes wrong), ns.c,
+ * driver.c.
+ */
+#ifndef NVME_NVME_H
+#define NVME_NVME_H
+
+#include "bus/ops.h"
+#include "util/gate.h"
+
+#include <errno.h>
+#include <ring3/dma.h>
+#include <ring3/driver.h>
+#include <ring3/error.h>
+#include <ring3/irq.h>
+#include <ring3/log.h>
+#include <ring3/nvme.h>
+#include <ring3/region.h>
+
+/* What one command moves at most, and what describes it: a list of 2 KiB per slot holds
+ * the 256 PRP entries behind the first page of 1 MiB, and 128 SGL descriptors. It is
+ * aligned to its size, so it never crosses a page and never has to be chained. */
+#define NVME_MAX_LEN  (UINT32_C(1) << 20)
+#define NVME_LIST_LEN 2048u
+#define NVME_MAX_SEGS (NVME_LIST_LEN / sizeof(struct nvme_sgl_desc))
+
+#define NVME_QUEUES_MAX  1024u /* that we ask the controller for */
+#define NVME_VECTORS_MAX 65u   /* one for the admin queue; later queues share it */
+
+#define NVME_ADMIN_TIMEOUT (5 * R3_NSEC_PER_SEC)
+#define NVME_IO_TIMEOUT    (30 * R3_NSEC_PER_SEC)
+
+/* ---- a submission and a completion queue that belong together (4.1) ---- */
+
+struct nvme_pair {
+	struct nvme_cmd *sq;
+	struct nvme_cqe *cq;
+	uint16_t qid;
+	uint16_t entries; /* of each */
+	uint16_t sq_tail; /* next free entry */
+	uint16_t sq_rung; /* the tail that the controller was told */
+	uint16_t cq_head; /* next entry to look at */
+	uint16_t phase;   /* of a new entry there */
+	uint64_t sq_doorbell, cq_doorbell;
+	r3_iova sq_iova, cq_iova;
+};
+
+int nvme_pair_alloc(struct r3_nvme *nvme, struct nvme_pair *pair, uint16_t qid, uint16_t entries);
+void nvme_pair_free(struct r3_nvme *nvme, struct nvme_pair *pair);
+/** As after creation: empty, first pass. The controller must not be using it. */
+void nvme_pair_reset(struct nvme_pair *pair);
+
+/** The next entry to fill. There always is one: as many commands as there are slots are
+ *  in flight at most, and the queue has one entry more than slots. */
+static inline struct nvme_cmd *nvme_pair_push(struct nvme_pair *pair)
+{
+	struct nvme_cmd *cmd = &pair->sq[pair->sq_tail];
+
+	if (++pair->sq_tail == pair->entries)
+		pair->sq_tail = 0;
+	return cmd;
+}
+
+/** The next completion, or NULL. */
+static inline const struct nvme_cqe *nvme_pair_peek(const struct nvme_pair *pair)
+{
+	const struct nvme_cqe *cqe = &pair->cq[pair->cq_head];
+	uint16_t sf = R3_LE16(__atomic_load_n(&cqe->sf, __ATOMIC_RELAXED));
+
+	if ((sf & NVME_CQE_PHASE) != pair->phase)
+		return NULL;
+	/* The phase bit vouches for the rest of the entry and for the data that the command
+	 * moved: neither may be read before it. */
+	r3_barrier_read();
+	return cqe;
+}
+
+static inline void nvme_pair_pop(struct nvme_pair *pair)
+{
+	if (++pair->cq_head == pair->entries) {
+		pair->cq_head = 0;
+		pair->phase ^= NVME_CQE_PHASE;
+	}
+}
+
+/* ---- admin queue ---- */
+
+/* One command of each kind at a time is all the driver needs, so the slots have fixed
+ * roles. A controller with tiny queues has only the first. */
+enum nvme_admin_role {
+	NVME_ADMIN_SYNC,   /* somebody waits for it */
+	NVME_ADMIN_EVENT,  /* the asynchronous event request */
+	NVME_ADMIN_CANCEL, /* an abort */
+	NVME_ADMIN_ROLES
+};
+
+struct nvme_admin {
+	struct nvme_pair pair;
+	struct {
+		bool busy; /* with the controller */
+		bool done; /* cqe is there, and nobody has looked yet */
+		uint16_t cid;
+		struct nvme_cqe cqe;
+	} slot[NVME_ADMIN_ROLES];
+	unsigned roles; /* that the queue has room for */
+	uint64_t timeout;
+	struct r3_dma_map *map; /* data of the synchronous command */
+	void *list;
+	r3_iova list_iova;
+};
+
+/* ---- controller ---- */
+
+struct nvme_ns;
+struct nvme_queue;
+
+struct r3_nvme {
+	struct r3_device *dev;
+	struct r3_region *bar;
+	struct r3_clock *clock;
+	const char *name; /* the device's, for messages */
+
+	uint64_t cap;
+	uint32_t page; /* bytes: CC.MPS */
+	uint64_t ready_ns;
+	struct nvme_id_ctrl id;
+	uint32_t max_len;      /* of a command's data */
+	uint64_t zeroes_len;   /* of a write zeroes; UINT64_MAX: no limit */
+	uint32_t discard_lbas; /* of a deallocation */
+	bool sgl;
+
+	struct r3_dma_tag *ring_tag; /* rings and lists */
+	struct r3_dma_tag *prp_tag;  /* data that PRPs can describe */
+	struct r3_dma_tag *data_tag; /* data of I/O: by SGLs if there are any */
+
+	struct r3_irq_set *irq;
+	bool vector_taken[NVME_VECTORS_MAX];
+
+	struct nvme_admin admin;
+	unsigned nqueues;          /* I/O queue pairs that the controller grants */
+	struct nvme_queue **queue; /* [qid], 1 .. nqueues */
+	struct nvme_ns *namespaces;
+
+	int epoll, timer;
+	uint64_t tick_ns, ticked; /* length of a tick; when the last one was */
+	uint32_t tick;            /* read by the queues' threads */
+	uint32_t io_ticks;        /* ticks until a command is overdue */
+	uint32_t event_budget;    /* events that we still take before the next tick */
+	uint32_t log_budget;      /* as much for what a lying controller makes us say */
+
+	bool events_off;    /* the controller refused the request for them */
+	bool starting;      /* in reset and identify: no recovery inside it */
+	bool gone;          /* for good */
+	bool read_only;     /* asked for by whoever opened it */
+	bool reset_wanted;  /* a recovery that had to be put off */
+	uint64_t recovered; /* when the last recovery began */
+	uint64_t progress;  /* completions until then */
+	unsigned in_vain;   /* recoveries without progress between them */
+};
+
+/* ctrl.c */
+
+int nvme_ctrl_probe(struct r3_nvme *nvme);
+/** Disable, enable, identify, and ask for queues. Keeps nqueues once it is set. */
+int nvme_ctrl_start(struct r3_nvme *nvme);
+/** Clear CC.EN and wait: afterwards the controller touches no memory. */
+int nvme_ctrl_disable(struct r3_nvme *nvme);
+void nvme_ctrl_shutdown(struct r3_nvme *nvme);
+/** 0, -ENODEV it is gone, -EIO it says that it failed. */
+int nvme_ctrl_health(struct r3_nvme *nvme, uint32_t *csts);
+
+/* admin.c */
+
+int nvme_admin_alloc(struct r3_nvme *nvme);
+void nvme_admin_free(struct r3_nvme *nvme);
+/** Forget everything in flight: the controller was disabled. */
+void nvme_admin_reset(struct r3_nvme *nvme);
+/** Start a command without waiting. -EBUSY: its role is taken or has no room. */
+int nvme_admin_post(struct r3_nvme *nvme, enum nvme_admin_role role, const struct nvme_cmd *cmd);
+/** Take what has completed. */
+void nvme_admin_poll(struct r3_nvme *nvme);
+/** As r3_nvme_admin(), without its refusals. A command that does not complete in time
+ *  costs a controller reset: only then is its memory safe. */
+int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uint32_t len,
+	       uint32_t *result, uint32_t *status);
+int nvme_identify(struct r3_nvme *nvme, uint8_t cns, uint32_t nsid, void *data);
+
+/* prp.c, sgl.c: data pointers from segments */
+
+/** Whether PRPs can describe it: dword-aligned, and meeting at page boundaries only. */
+bool nvme_prp_fits(const struct r3_dma_seg *seg, unsigned nseg, uint32_t page);
+/** Errors: EFBIG more pages than a list of NVME_LIST_LEN bytes has room for. */
+int nvme_prp_build(union nvme_dptr *dptr, const struct r3_dma_seg *seg, unsigned nseg,
+		   uint32_t page, uint64_t *list, r3_iova list_iova);
+/** Errors: EFBIG as above. */
+int nvme_sgl_build(union nvme_dptr *dptr, const struct r3_dma_seg *seg, unsigned nseg,
+		   struct nvme_sgl_desc *list, r3_iova list_iova);
+
+/* ---- I/O queues ---- */
+
+#define NVME_CID_NONE  UINT32_MAX
+#define NVME_CID_INDEX 0x3ffu /* the slot; above it a count that tells a stale cid */
+#define NVME_CID_COUNT 0x400u
+#define NVME_DEPTH_MAX NVME_CID_INDEX
+
+/** A request on its way. Occupied from submit until reap. */
+struct nvme_slot {
+	uint32_t cid;  /* of the command in flight, else NVME_CID_NONE */
+	uint32_t tick; /* when it was submitted */
+	uint16_t next_cid;
+	uint8_t resets; /* that it went through */
+	bool aborted;
+	struct r3_blk_req *req; /* NULL: free */
+	struct r3_dma_map *map;
+	void *list;
+	r3_iova list_iova;
+};
+
+struct nvme_queue {
+	struct r3_blkq blkq;
+	struct r3_gate gate;
+	struct r3_nvme *nvme;
+	struct nvme_ns *ns;
+	struct nvme_pair pair;
+	bool gone;       /* nothing is accepted any more */
+	bool closing;    /* not to be made again by a recovery */
+	bool created;    /* the controller knows it */
+	bool intx;       /* the pin is to be unmasked when the queue's thread sleeps */
+	uint16_t vector; /* 0: shared, the control thread forwards it */
+	uint16_t nfree;
+	uint16_t ndone;
+	uint16_t *free;     /* slots, a stack */
+	uint16_t *done;     /* slots that recovery completed, to be reaped */
+	uint64_t completed; /* commands; says whether the controller gets anywhere */
+	void *lists;
+	struct nvme_slot slot[];
+};
+
+/* queue.c */
+
+int nvme_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts, struct r3_blkq **out);
+void nvme_queue_close(struct r3_blkq *blkq);
+/** Tell the controller of the queue pair (5.3, 5.4). */
+int nvme_queue_create(struct nvme_queue *q);
+/** Wake the queue's thread. Any thread. */
+void nvme_queue_signal(const struct nvme_queue *q);
+/** Let the queue's thread in again, after ringing for what it could not kick. */
+void nvme_queue_open_gate(struct nvme_queue *q);
+
+/* io.c */
+
+int nvme_submit(struct r3_blkq *blkq, struct r3_blk_req *const *reqs, unsigned n);
+int nvme_kick(struct r3_blkq *blkq);
+int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max);
+int nvme_arm(struct r3_blkq *blkq);
+/* For the control thread, while the gate is closed: */
+void nvme_io_ring(struct nvme_queue *q);
+/** Move what has completed to the done list. Returns how many. */
+unsigned nvme_io_collect(struct nvme_queue *q);
+/** Complete a slot whose command the controller does not have (any more). */
+void nvme_io_fail(struct nvme_queue *q, struct nvme_slot *slot, int err);
+/** Put a slot's command into the queue again. */
+void nvme_io_again(struct nvme_queue *q, struct nvme_slot *slot);
+
+/* event.c, recover.c */
+
+void nvme_dispatch(struct r3_nvme *nvme);
+/** Say, not too often, that the controller did something that it must not do. */
+void nvme_lie(struct r3_nvme *nvme, const char *fmt, ...) R3_PRINTF(2, 3);
+/** Ask for the next asynchronous event. */
+void nvme_event_arm(struct r3_nvme *nvme);
+void nvme_event_take(struct r3_nvme *nvme);
+/** Look for what is overdue: abort it, or reset the controller. */
+void nvme_recover_tick(struct r3_nvme *nvme);
+/** Reset the controller and submit again what was in flight. When that fails the
+ *  controller is gone. Errors: ENODEV it is; EBUSY a queue's thread could not be kept
+ *  out: the next tick tries again. */
+int nvme_recover(struct r3_nvme *nvme, const char *why);
+/** Everything in flight completes with -ENODEV, and so does all that follows. Called
+ *  again it does what it could not do before, because a thread was in the way. */
+void nvme_recover_give_up(struct r3_nvme *nvme, const char *why);
+
+/* ---- namespaces ---- */
+
+struct nvme_ns {
+	struct r3_block block;
+	struct r3_nvme *nvme;
+	struct nvme_ns *next;
+	uint32_t nsid;
+	uint8_t lba_shift;
+	uint8_t dlfeat;
+	bool owner; /* closes the controller with it */
+	bool gone;
+	int epoll, eventfd;
+	struct {
+		bool pending;
+		uint32_t detail;
+	} event[R3_BLOCK_EVENT_WARNING + 1];
+};
+
+/* ns.c */
+
+int nvme_ns_create(struct r3_nvme *nvme, uint32_t nsid, struct nvme_ns **out);
+/** Keep @type for the next dispatch of @ns. */
+void nvme_ns_event(struct nvme_ns *ns, enum r3_block_event_type type, uint32_t detail);
+/** Identify it again, because it may have changed. */
+void nvme_ns_refresh(struct nvme_ns *ns);
+/** No request is accepted any more; one event tells. */
+void nvme_ns_gone(struct nvme_ns *ns);
+
+/* driver.c */
+
+int nvme_watch(int epoll, int fd);
+
+#endif

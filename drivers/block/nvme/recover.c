@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Recovery. A command that is overdue is aborted; one that is overdue twice, or a
+ * controller that says that it failed, costs a reset of the controller; a controller that
+ * does not come back is gone.
+ *
+ * A reset is: keep every queue's thread out, disable the controller (from here on it
+ * touches neither memory nor, for commands not completed, the medium), take what has
+ * completed, start it again, make the queues again, and submit what was in flight once
+ * more. All block operations may be repeated, since nobody was told that they are done.
+ * Each request goes through a few resets at most, then it fails. Whatever way it ends, it
+ * ends in the queue's done list, once, and the queue's thread reaps it there.
+ */
+#include "nvme.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+#define GATE_TIMEOUT (100 * R3_NSEC_PER_MSEC)
+#define RESETS_MOST  2u /* that one request goes through */
+#define VAIN_MOST    4u /* recoveries without progress, less than VAIN_SPAN apart */
+#define VAIN_SPAN    (60 * R3_NSEC_PER_SEC)
+
+static struct nvme_queue *queue_at(const struct r3_nvme *nvme, unsigned qid)
+{
+	struct nvme_queue *q = nvme->queue[qid];
+
+	return q && !q->closing ? q : NULL;
+}
+
+static bool in_flight(const struct nvme_slot *slot)
+{
+	return __atomic_load_n(&slot->cid, __ATOMIC_RELAXED) != NVME_CID_NONE;
+}
+
+static uint32_t age(const struct nvme_queue *q, const struct nvme_slot *slot)
+{
+	return q->nvme->tick - __atomic_load_n(&slot->tick, __ATOMIC_RELAXED);
+}
+
+/* ---- giving up ---- */
+
+static void fail_queue(struct nvme_queue *q, int err)
+{
+	(void)nvme_io_collect(q);
+	q->gone = true;
+	for (uint32_t i = 0; i < q->blkq.depth; i++)
+		if (in_flight(&q->slot[i]))
+			nvme_io_fail(q, &q->slot[i], err);
+}
+
+/* Memory goes back to its owners: first keep the device from it. */
+static void silence(struct r3_nvme *nvme)
+{
+	unsigned proved = 0;
+
+	if (!r3_device_gone(nvme->dev) &&
+	    (r3_device_quiesce(nvme->dev, R3_QUIESCE_DMA, &proved) < 0 ||
+	     !(proved & R3_QUIESCE_DMA)))
+		r3_log(R3_LOG_ERROR, "%s: cannot be kept from memory: %s", nvme->name,
+		       r3_error_text());
+}
+
+void nvme_recover_give_up(struct r3_nvme *nvme, const char *why)
+{
+	if (!nvme->gone) {
+		nvme->gone = true;
+		r3_log(R3_LOG_ERROR, "%s: gone for good: %s", nvme->name, why);
+		silence(nvme);
+	}
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++) {
+		struct nvme_queue *q = queue_at(nvme, qid);
+
+		if (q && !q->gone && r3_gate_close(&q->gate, nvme->clock, GATE_TIMEOUT) == 0)
+			fail_queue(q, -ENODEV);
+		if (q)
+			nvme_queue_open_gate(q);
+	}
+	for (struct nvme_ns *ns = nvme->namespaces; ns; ns = ns->next)
+		nvme_ns_gone(ns);
+}
+
+/* ---- reset ---- */
+
+static int close_gates(struct r3_nvme *nvme)
+{
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++) {
+		struct nvme_queue *q = queue_at(nvme, qid);
+
+		if (!q || r3_gate_close(&q->gate, nvme->clock, GATE_TIMEOUT) == 0)
+			continue;
+		for (; qid; qid--) {
+			q = queue_at(nvme, qid);
+			if (q)
+				nvme_queue_open_gate(q);
+		}
+		return r3_error_set(EBUSY, "%s: a queue's thread does not leave the driver",
+				    nvme->name);
+	}
+	return 0;
+}
+
+/* The controller does not even disable itself: reset it from outside. */
+static int reset_device(struct r3_nvme *nvme)
+{
+	int rc;
+
+	r3_log(R3_LOG_WARN, "%s: resetting the device: %s", nvme->name, r3_error_text());
+	rc = r3_device_reset(nvme->dev, R3_RESET_ANY);
+	if (rc == 0)
+		rc = r3_pci_enable(nvme->dev, R3_PCI_MEMORY | R3_PCI_MASTER, 0);
+	if (rc == 0)
+		rc = r3_irq_restore(nvme->irq);
+	if (rc == 0)
+		rc = nvme_ctrl_disable(nvme);
+	return rc;
+}
+
+static int restart_queue(struct nvme_queue *q)
+{
+	int rc = nvme_queue_create(q);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < q->blkq.depth; i++) {
+		struct nvme_slot *slot = &q->slot[i];
+
+		if (!in_flight(slot))
+			continue;
+		if (slot->resets++ < RESETS_MOST)
+			nvme_io_again(q, slot);
+		else
+			nvme_io_fail(q, slot, slot->aborted ? -ETIMEDOUT : -EIO);
+	}
+	return 0;
+}
+
+static bool in_vain(struct r3_nvme *nvme)
+{
+	uint64_t now = r3_clock_now(nvme->clock), progress = 0;
+
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
+		if (nvme->queue[qid])
+			progress += nvme->queue[qid]->completed;
+	if (progress != nvme->progress || now - nvme->recovered > VAIN_SPAN)
+		nvme->in_vain = 0;
+	nvme->progress = progress;
+	nvme->recovered = now;
+	return ++nvme->in_vain > VAIN_MOST;
+}
+
+int nvme_recover(struct r3_nvme *nvme, const char *why)
+{
+	int rc;
+
+	if (nvme->gone)
+		return -ENODEV;
+	nvme->reset_wanted = true; /* until it is done */
+	rc = close_gates(nvme);
+	if (rc < 0)
+		return rc;
+	nvme->reset_wanted = false;
+	r3_log(R3_LOG_WARN, "%s: resetting the controller: %s", nvme->name, why);
+
+	rc = nvme_ctrl_disable(nvme);
+	if (rc < 0 && rc != -ENODEV)
+		rc = reset_device(nvme);
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
+		if (queue_at(nvme, qid))
+			(void)nvme_io_collect(queue_at(nvme, qid));
+	if (rc == 0 && in_vain(nvme))
+		rc = r3_error_set(EIO, "%s: %u resets, and nothing ever completes", nvme->name,
+				  VAIN_MOST);
+	if (rc == 0)
+		rc = nvme_ctrl_start(nvme);
+	nvme->starting = true; /* a queue that cannot be made again is not worth a reset */
+	for (unsigned qid = 1; rc == 0 && qid <= nvme->nqueues; qid++)
+		if (queue_at(nvme, qid))
+			rc = restart_queue(queue_at(nvme, qid));
+	nvme->starting = false;
+	if (rc < 0) {
+		nvme_recover_give_up(nvme, r3_error_text());
+		return r3_error_set(ENODEV, "%s: gone after a failed reset", nvme->name);
+	}
+	if (r3_irq_get_type(nvme->irq) == R3_IRQ_INTX)
+		r3_write32(nvme->bar, NVME_REG_INTMC, 1);
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
+		if (queue_at(nvme, qid))
+			nvme_queue_open_gate(queue_at(nvme, qid));
+	for (struct nvme_ns *ns = nvme->namespaces; ns; ns = ns->next)
+		nvme_ns_event(ns, R3_BLOCK_EVENT_RESET, 0);
+	return 0;
+}
+
+/* ---- time-outs ---- */
+
+static uint32_t oldest(const struct nvme_queue *q)
+{
+	uint32_t most = 0;
+
+	for (uint32_t i = 0; i < q->blkq.depth; i++)
+		if (in_flight(&q->slot[i]) && age(q, &q->slot[i]) > most)
+			most = age(q, &q->slot[i]);
+	return most;
+}
+
+/* The gate is closed. Abort what is overdue (5.1), one command at a time. */
+static void abort_overdue(struct nvme_queue *q)
+{
+	struct r3_nvme *nvme = q->nvme;
+
+	nvme_io_ring(q); /* it may never have been kicked */
+	for (uint32_t i = 0; i < q->blkq.depth; i++) {
+		struct nvme_slot *slot = &q->slot[i];
+		uint16_t cid = (uint16_t)slot->cid;
+		struct nvme_cmd cmd = {.opcode = NVME_ADMIN_ABORT,
+				       .cdw10 = R3_LE32((uint32_t)cid << 16 | q->pair.qid)};
+
+		if (!in_flight(slot) || slot->aborted || age(q, slot) <= nvme->io_ticks)
+			continue;
+		if (nvme_admin_post(nvme, NVME_ADMIN_CANCEL, &cmd) < 0)
+			return; /* later, or the reset */
+		slot->aborted = true;
+		r3_log(R3_LOG_WARN, "%s: %s at %" PRIu64 " does not complete: aborting it",
+		       nvme->name, r3_blk_op_name(slot->req->op), slot->req->off);
+	}
+}
+
+/* Look at a queue that seems to have something overdue. Returns whether the controller
+ * has to be reset for it. */
+static bool look_at(struct nvme_queue *q)
+{
+	struct r3_nvme *nvme = q->nvme;
+	bool hopeless;
+
+	if (r3_gate_close(&q->gate, nvme->clock, GATE_TIMEOUT) < 0) {
+		r3_gate_open(&q->gate);
+		return false; /* its thread is at work: look again by the next tick */
+	}
+	(void)nvme_io_collect(q); /* an interrupt was lost, or nobody reaps */
+	hopeless = oldest(q) > 2 * nvme->io_ticks;
+	if (!hopeless)
+		abort_overdue(q);
+	nvme_queue_open_gate(q);
+	return hopeless;
+}
+
+void nvme_recover_tick(struct r3_nvme *nvme)
+{
+	uint32_t csts;
+	int rc = nvme_ctrl_health(nvme, &csts);
+
+	if (rc == -ENODEV) {
+		nvme_recover_give_up(nvme, r3_error_text());
+		return;
+	}
+	if (rc < 0 || nvme->reset_wanted) {
+		(void)nvme_recover(nvme, rc < 0 ? r3_error_text() : "put off before");
+		return;
+	}
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++) {
+		struct nvme_queue *q = queue_at(nvme, qid);
+
+		if (q && oldest(q) > nvme->io_ticks && look_at(q)) {
+			(void)nvme_recover(nvme, "a command does not complete");
+			return;
+		}
+	}
+}
