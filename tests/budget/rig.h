@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the budgets are measured on: the NVMe driver on a controller that executes a
+ * command inside the doorbell write, by a program that does nothing else.
+ */
+#ifndef RING3_BUDGET_RIG_H
+#define RING3_BUDGET_RIG_H
+
+#include <ring3/block.h>
+
+#define RIG_DEPTH 32u
+#define RIG_LEN   4096u
+
+struct rig;
+
+/** Told when the library begins to run (true) and when it ends, because the controller
+ *  or the program goes on. */
+typedef void rig_watch(bool library);
+
+/** Returns NULL, having said why, when there is no such thing. */
+struct rig *rig_open(rig_watch *watch);
+void rig_close(struct rig *rig);
+
+/** One batch: submit @depth reads of RIG_LEN, kick, reap them all, in as many calls as
+ *  a program makes that has nothing else to do. False, having said why: it failed. */
+bool rig_batch(struct rig *rig, unsigned depth);
+
+/** Why the last batch failed, without a system call; NULL: it did not. */
+const char *rig_failure(const struct rig *rig);
+
+#endif
