@@ -325,6 +325,34 @@ static void test_wait_crowded(void **state)
 	r3_irq_disable(irq);
 }
 
+static const struct r3_bus_ops *fake_ops;
+static unsigned dispatches;
+
+static int dispatch_and_raise(struct r3_device *device, struct r3_event *events, unsigned max)
+{
+	if (++dispatches == 3)
+		fake_device_raise(fake, R3_IRQ_INTX, 0);
+	return fake_ops->dispatch(device, events, max);
+}
+
+/* Beside such an event, a level that comes later is still looked for. */
+static void test_wait_crowded_level(void **state)
+{
+	struct r3_bus_ops ops = *dev->ops;
+	struct r3_irq_set *irq;
+
+	fake_ops = dev->ops;
+	ops.dispatch = dispatch_and_raise;
+	dispatches = 0;
+	dev->ops = &ops;
+	dev->info.caps |= R3_CAP_IRQ_DISPATCH;
+	assert_int_equal(r3_irq_enable(dev, R3_IRQ_INTX, 1, 1, &irq), 0);
+	fake_device_event(fake, R3_EVENT_ERROR, 0);
+	assert_int_equal(r3_irq_wait(irq, 0, R3_NSEC_PER_SEC / 2), 1);
+	r3_irq_disable(irq);
+	dev->ops = fake_ops;
+}
+
 static void test_gone(void **state)
 {
 	struct r3_irq_set *irq, *other = NULL;
@@ -401,6 +429,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wait_sleeps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_dispatch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_crowded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait_crowded_level, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signal, setup, teardown),

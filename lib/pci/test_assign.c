@@ -300,6 +300,20 @@ static void test_empty_bridge(void **state)
 	assert_true(io_window(fn).first > io_window(fn).last);
 }
 
+/* A window may begin at 0, a BAR may not: that means that nobody assigned it. */
+static void test_zero(void **state)
+{
+	struct r3_pci_windows windows = space;
+	struct test_function *fn;
+
+	test_bus_init(&bus);
+	fn = test_bus_add(&bus, -1, 8, false);
+	test_bus_bar(fn, 0, 64, R3_REGION_PORT);
+	windows.io.next = 0;
+	assert_int_equal(r3_pci_assign(&bus.access, &windows, 0), 0);
+	assert_int_equal(test_bus_address(fn, 0), 64);
+}
+
 static void test_full(void **state)
 {
 	struct r3_pci_windows windows = space;
@@ -353,6 +367,38 @@ static void test_stuck_bridge(void **state)
 	fn->writable[PCI_SECONDARY_BUS] = 0;
 	assert_int_equal(r3_pci_assign(&bus.access, &windows, 0), 0);
 	assert_int_equal(windows.next_bus, 1);
+}
+
+/* Functions of random bytes, some of them writable: it ends, and soon. */
+static void test_random_bytes(void **state)
+{
+	static const int ends[] = {0, -ENOSPC, -ELOOP};
+	uint64_t random = test_seed();
+
+	for (unsigned round = 0; round < 300; round++) {
+		struct r3_pci_windows windows = space;
+		int rc;
+
+		test_bus_init(&bus);
+		for (unsigned i = 0; i < 12; i++) {
+			int parent = (int)test_random_below(&random, i + 1) - 1;
+			struct test_function *fn = test_bus_add(
+				&bus, parent, test_random_below(&random, 32) * 8, i % 3 == 0);
+
+			for (unsigned j = 0; j < 256; j++) {
+				fn->config[j] = (uint8_t)test_random(&random);
+				fn->writable[j] = (uint8_t)test_random(&random);
+			}
+			fn->config[PCI_HEADER_TYPE] &= test_random(&random) & 1 ? 0x81 : 0xff;
+			if (fn->bridge) /* numbers that stick lead nowhere: let most be right */
+				memset(&fn->writable[PCI_PRIMARY_BUS], 0xff, 3);
+		}
+		rc = r3_pci_assign(&bus.access, &windows, 0);
+		assert_true(rc == ends[0] || rc == ends[1] || rc == ends[2]);
+		assert_true(bus.accesses < 100000);
+		assert_true(windows.next_bus <= 256);
+		assert_true(windows.mem.next <= space.mem.end && windows.io.next <= space.io.end);
+	}
 }
 
 struct mirror {
@@ -438,16 +484,12 @@ static void test_link(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random_trees),
-		cmocka_unit_test(test_again),
-		cmocka_unit_test(test_poor_bridge),
-		cmocka_unit_test(test_empty_bridge),
-		cmocka_unit_test(test_full),
-		cmocka_unit_test(test_link),
-		cmocka_unit_test(test_nonsense_header),
-		cmocka_unit_test(test_stuck_bridge),
-		cmocka_unit_test(test_loop),
-		cmocka_unit_test(test_bus_numbers),
+		cmocka_unit_test(test_random_trees), cmocka_unit_test(test_again),
+		cmocka_unit_test(test_poor_bridge),  cmocka_unit_test(test_empty_bridge),
+		cmocka_unit_test(test_full),         cmocka_unit_test(test_zero),
+		cmocka_unit_test(test_link),         cmocka_unit_test(test_nonsense_header),
+		cmocka_unit_test(test_stuck_bridge), cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_bus_numbers),  cmocka_unit_test(test_random_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
