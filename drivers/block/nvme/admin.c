@@ -63,10 +63,10 @@ int nvme_admin_post(struct r3_nvme *nvme, enum nvme_admin_role role, const struc
 	/* The role and a count, so that a completion that comes late is told apart. */
 	uint16_t count = (uint16_t)((admin->slot[role].cid >> ROLE_BITS) + 1);
 	uint16_t cid = (uint16_t)(count << ROLE_BITS | role);
-	struct nvme_cmd *entry = nvme_pair_push(pair);
 
-	*entry = *cmd;
-	entry->cid = R3_LE16(cid);
+	pair->sq[pair->sq_tail] = *cmd;
+	pair->sq[pair->sq_tail].cid = R3_LE16(cid);
+	nvme_pair_push(pair);
 	admin->slot[role].cid = cid;
 	admin->slot[role].busy = true;
 	admin->slot[role].done = false;

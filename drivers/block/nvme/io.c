@@ -8,12 +8,10 @@
 #include "nvme.h"
 #include <unistd.h>
 
-/* ---- submit ---- */
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
 
-static unsigned dma_flags(const struct r3_blk_req *req)
-{
-	return req->op == R3_BLK_READ ? R3_DMA_FROM_DEVICE : R3_DMA_TO_DEVICE;
-}
+/* ---- submit ---- */
 
 static bool has_data(const struct r3_blk_req *req)
 {
@@ -24,93 +22,103 @@ static bool has_data(const struct r3_blk_req *req)
 static inline int load(struct nvme_slot *slot, const struct r3_blk_req *req)
 {
 	const struct r3_sg *sg = req->sg;
+	bool read = req->op == R3_BLK_READ;
+	unsigned flags = read ? R3_DMA_FROM_DEVICE : R3_DMA_TO_DEVICE;
 
-	if (__builtin_expect(req->nsg != 1, 0) ||
-	    !r3_dma_load_direct(slot->map, sg->addr, sg->len, dma_flags(req))) {
-		int rc = r3_dma_load_sg(slot->map, sg, req->nsg, dma_flags(req), NULL);
+	if (unlikely(req->nsg != 1 || !r3_dma_load_direct(slot->map, sg->addr, sg->len, flags))) {
+		int rc = r3_dma_load_sg(slot->map, sg, req->nsg, flags, NULL);
 
 		if (rc < 0)
 			return rc;
 	}
-	r3_dma_sync_inline(slot->map, req->op == R3_BLK_READ ? R3_DMA_PREREAD : R3_DMA_PREWRITE);
+	/* Without work a sync is a barrier, and those of doorbell and phase bit do. */
+	if (unlikely(slot->map->work))
+		r3_dma_sync(slot->map, read ? R3_DMA_PREREAD : R3_DMA_PREWRITE);
 	return 0;
 }
 
-static int point(const struct nvme_queue *q, struct nvme_slot *slot, struct nvme_cmd *cmd)
+/* Point the command at loaded memory of any shape. */
+static int point_at_list(const struct nvme_queue *q, struct nvme_slot *slot, struct nvme_cmd *cmd)
 {
-	uint32_t page = q->nvme->page;
 	const struct r3_dma_map *map = slot->map;
-	const struct r3_dma_seg *seg = map->seg;
-	uint64_t at = seg->addr.v, end = at + map->len;
-	uint64_t second = (at | (page - 1)) + 1;
-
-	/* Nearly everything: one piece that touches one page, or two. */
-	if (__builtin_expect(map->nseg == 1 && end <= second + page && !(at & 3), 1)) {
-		cmd->dptr.prp[0] = R3_LE64(at);
-		cmd->dptr.prp[1] = end > second ? R3_LE64(second) : 0;
-		return 0;
-	}
-	if (nvme_prp_fits(seg, map->nseg, page))
-		return nvme_prp_build(&cmd->dptr, seg, map->nseg, page, slot->list,
+	if (nvme_prp_fits(map->seg, map->nseg, q->page))
+		return nvme_prp_build(&cmd->dptr, map->seg, map->nseg, q->page, slot->list,
 				      slot->list_iova);
 	/* Only a tag made for SGLs lets such segments through. */
 	cmd->flags = NVME_CMD_PSDT_SGL;
-	return nvme_sgl_build(&cmd->dptr, seg, map->nseg, slot->list, slot->list_iova);
+	return nvme_sgl_build(&cmd->dptr, map->seg, map->nseg, slot->list, slot->list_iova);
 }
 
-static void describe_range(const struct nvme_ns *ns, struct nvme_slot *slot,
-			   const struct r3_blk_req *req, struct nvme_cmd *cmd)
+static inline int point(const struct nvme_queue *q, struct nvme_slot *slot, struct nvme_cmd *cmd)
 {
-	struct nvme_dsm_range *range = slot->list;
+	uint64_t page = q->page, at = slot->map->seg[0].addr.v;
+	uint64_t end = at + slot->map->len, second = (at | (page - 1)) + 1;
 
-	*range = (struct nvme_dsm_range){.nlb = R3_LE32(req->len >> ns->lba_shift),
-					 .slba = R3_LE64(req->off >> ns->lba_shift)};
-	cmd->dptr.prp[0] = R3_LE64(slot->list_iova.v);
-	cmd->cdw10 = R3_LE32(1 - 1); /* ranges, 0's based */
-	cmd->cdw11 = R3_LE32(NVME_DSM_AD);
+	/* Nearly everything: one piece that touches one page, or two. */
+	if (unlikely(slot->map->nseg != 1 || end > second + page || at & 3))
+		return point_at_list(q, slot, cmd);
+	cmd->dptr.prp[0] = R3_LE64(at);
+	cmd->dptr.prp[1] = end > second ? R3_LE64(second) : 0;
+	return 0;
 }
 
-static bool may_deallocate(const struct nvme_ns *ns)
+static bool may_deallocate(const struct nvme_ns *ns, const struct r3_blk_req *req)
 {
-	return (ns->dlfeat & NVME_DLFEAT_DEAC) &&
+	return (req->flags & R3_BLK_MAY_UNMAP) && (ns->dlfeat & NVME_DLFEAT_DEAC) &&
 	       (ns->dlfeat & NVME_DLFEAT_READ_MASK) == NVME_DLFEAT_READ_ZERO;
 }
 
-/* Write the command of a slot whose request is loaded into the next entry (6). */
-static inline int push(struct nvme_queue *q, struct nvme_slot *slot)
+/* What moves no data: flush (6.8), write zeroes (6.17), deallocate (6.7). */
+static void fill_dataless(const struct nvme_ns *ns, struct nvme_slot *slot,
+			  const struct r3_blk_req *req, struct nvme_cmd *cmd)
 {
-	static const uint8_t opcode[R3_BLK_NOPS] = {
-		[R3_BLK_READ] = NVME_CMD_READ,   [R3_BLK_WRITE] = NVME_CMD_WRITE,
-		[R3_BLK_FLUSH] = NVME_CMD_FLUSH, [R3_BLK_WRITE_ZEROES] = NVME_CMD_WRITE_ZEROES,
-		[R3_BLK_DISCARD] = NVME_CMD_DSM,
-	};
-	const struct r3_blk_req *req = slot->req;
-	const struct nvme_ns *ns = q->ns;
-	struct nvme_cmd cmd = {.opcode = opcode[req->op],
-			       .cid = R3_LE16(slot->next_cid),
-			       .nsid = R3_LE32(ns->nsid)};
+	struct nvme_dsm_range *range = slot->list;
 
-	if (req->op <= R3_BLK_WRITE || req->op == R3_BLK_WRITE_ZEROES) {
-		uint64_t slba = req->off >> ns->lba_shift;
-		uint32_t rw = (uint32_t)(req->len >> ns->lba_shift) - 1;
-
-		if (req->flags & R3_BLK_FUA)
-			rw |= NVME_RW_FUA;
-		if (has_data(req)) {
-			int rc = point(q, slot, &cmd);
-
-			if (__builtin_expect(rc < 0, 0))
-				return rc;
-		} else if ((req->flags & R3_BLK_MAY_UNMAP) && may_deallocate(ns)) {
-			rw |= NVME_RW_DEAC;
-		}
-		cmd.cdw10 = R3_LE32(slba);
-		cmd.cdw11 = R3_LE32(slba >> 32);
-		cmd.cdw12 = R3_LE32(rw);
-	} else if (req->op == R3_BLK_DISCARD) {
-		describe_range(ns, slot, req, &cmd);
+	switch (req->op) {
+	case R3_BLK_FLUSH:
+		cmd->opcode = NVME_CMD_FLUSH;
+		break;
+	case R3_BLK_WRITE_ZEROES:
+		cmd->opcode = NVME_CMD_WRITE_ZEROES;
+		if (may_deallocate(ns, req))
+			cmd->cdw12 |= R3_LE32(NVME_RW_DEAC);
+		break;
+	default:
+		cmd->opcode = NVME_CMD_DSM;
+		*range = (struct nvme_dsm_range){.nlb = R3_LE32(req->len >> ns->lba_shift),
+						 .slba = R3_LE64(req->off >> ns->lba_shift)};
+		cmd->dptr.prp[0] = R3_LE64(slot->list_iova.v);
+		cmd->cdw10 = R3_LE32(1 - 1); /* ranges, 0's based */
+		cmd->cdw11 = R3_LE32(NVME_DSM_AD);
+		cmd->cdw12 = 0;
 	}
-	*nvme_pair_push(&q->pair) = cmd;
+}
+
+/* Write the command of a request that is loaded into the next entry. */
+static inline __attribute__((always_inline)) int push(struct nvme_queue *q, struct nvme_slot *slot,
+						      const struct r3_blk_req *req)
+{
+	struct nvme_cmd *cmd = &q->pair.sq[q->pair.sq_tail];
+	uint64_t slba = req->off >> q->lba_shift;
+	uint32_t nlb = (uint32_t)(req->len >> q->lba_shift) - 1; /* 0's based */
+
+	*cmd = (struct nvme_cmd){
+		.opcode = req->op == R3_BLK_READ ? NVME_CMD_READ : NVME_CMD_WRITE,
+		.cid = R3_LE16(slot->next_cid),
+		.nsid = R3_LE32(q->nsid),
+		.cdw10 = R3_LE32(slba),
+		.cdw11 = R3_LE32(slba >> 32),
+		.cdw12 = R3_LE32(req->flags & R3_BLK_FUA ? nlb | NVME_RW_FUA : nlb),
+	};
+	if (likely(has_data(req))) {
+		int rc = point(q, slot, cmd);
+
+		if (unlikely(rc < 0))
+			return rc;
+	} else {
+		fill_dataless(q->ns, slot, req, cmd);
+	}
+	nvme_pair_push(&q->pair);
 	__atomic_store_n(&slot->cid, slot->next_cid, __ATOMIC_RELAXED);
 	slot->next_cid = (uint16_t)(slot->next_cid + NVME_CID_COUNT);
 	return 0;
@@ -125,7 +133,7 @@ int nvme_submit(struct r3_blkq *blkq, struct r3_blk_req *const *reqs, unsigned n
 
 	if (!r3_gate_enter(&q->gate))
 		return -EAGAIN;
-	if (q->gone) {
+	if (unlikely(q->gone)) {
 		rc = -ENODEV;
 		goto leave;
 	}
@@ -133,17 +141,16 @@ int nvme_submit(struct r3_blkq *blkq, struct r3_blk_req *const *reqs, unsigned n
 		struct nvme_slot *slot = &q->slot[q->free[q->nfree - 1]];
 		struct r3_blk_req *req = reqs[i];
 
-		if (has_data(req)) {
+		if (likely(has_data(req))) {
 			rc = load(slot, req);
-			if (__builtin_expect(rc < 0, 0))
+			if (unlikely(rc < 0))
 				break;
 		}
+		/* before it is in flight, for which the control thread looks at the cid */
 		slot->req = req;
-		slot->resets = 0;
-		slot->aborted = false;
 		__atomic_store_n(&slot->tick, tick, __ATOMIC_RELAXED);
-		rc = push(q, slot);
-		if (__builtin_expect(rc < 0, 0)) {
+		rc = push(q, slot, req);
+		if (unlikely(rc < 0)) {
 			slot->req = NULL;
 			r3_dma_unload(slot->map);
 			break;
@@ -151,7 +158,7 @@ int nvme_submit(struct r3_blkq *blkq, struct r3_blk_req *const *reqs, unsigned n
 		q->nfree--;
 	}
 	/* Memory to bounce with comes back with the requests that have it. */
-	if (rc == -ENOMEM && q->nfree < blkq->depth)
+	if (unlikely(rc == -ENOMEM) && q->nfree < blkq->depth)
 		rc = -EAGAIN;
 leave:
 	r3_gate_leave(&q->gate);
@@ -210,75 +217,97 @@ static int status_errno(unsigned status, const struct nvme_slot *slot)
 	}
 }
 
-/* The slot that a completion is for; NULL: for none, which only a broken controller
- * does, and which is survived. */
-static struct nvme_slot *slot_of(struct nvme_queue *q, const struct nvme_cqe *cqe)
+/* Only a broken controller does that, and it is survived. */
+static __attribute__((cold, noinline)) void ignore(struct nvme_queue *q, const struct nvme_cqe *cqe)
 {
-	unsigned cid = R3_LE16(cqe->cid);
-	unsigned index = cid & NVME_CID_INDEX;
+	nvme_lie(q->nvme, "completion of command 0x%x of queue %u, head %u, in queue %u of %u",
+		 R3_LE16(cqe->cid), R3_LE16(cqe->sqid), R3_LE16(cqe->sqhd), q->pair.qid,
+		 q->pair.entries);
+}
 
-	if (__builtin_expect(index < q->blkq.depth && q->slot[index].cid == cid &&
-				     R3_LE16(cqe->sqid) == q->pair.qid &&
-				     R3_LE16(cqe->sqhd) < q->pair.entries,
-			     1))
-		return &q->slot[index];
-	nvme_lie(q->nvme, "completion of unknown command 0x%x of queue %u, head %u, in queue %u",
-		 cid, R3_LE16(cqe->sqid), R3_LE16(cqe->sqhd), q->pair.qid);
+/* The slot that a completion is for; NULL: for none. */
+static inline struct nvme_slot *slot_of(struct nvme_queue *q, const struct nvme_cqe *cqe)
+{
+	uint32_t cid = R3_LE16(cqe->cid);
+	size_t index = cid & NVME_CID_INDEX;
+	struct nvme_slot *slot = &q->slot[index];
+
+	if (likely(index < q->blkq.depth && slot->cid == cid && R3_LE16(cqe->sqid) == q->pair.qid &&
+		   R3_LE16(cqe->sqhd) < q->pair.entries))
+		return slot;
+	ignore(q, cqe);
 	return NULL;
 }
 
 /* Take the memory back from the device, and note how it went. */
-static inline void finish(struct nvme_queue *q, struct nvme_slot *slot, unsigned status)
+static inline void finish(struct nvme_slot *slot, unsigned status)
 {
 	struct r3_blk_req *req = slot->req;
 
 	__atomic_store_n(&slot->cid, NVME_CID_NONE, __ATOMIC_RELAXED);
 	req->detail = status;
-	req->err = __builtin_expect(status, 0) ? status_errno(status, slot) : 0;
-	if (has_data(req)) {
-		r3_dma_sync_inline(slot->map,
-				   req->op == R3_BLK_READ ? R3_DMA_POSTREAD : R3_DMA_POSTWRITE);
-		r3_dma_unload_inline(slot->map);
+	req->err = unlikely(status) ? status_errno(status, slot) : 0;
+	if (likely(has_data(req))) {
+		struct r3_dma_map *map = slot->map;
+
+		if (unlikely(map->work))
+			r3_dma_sync(map,
+				    req->op == R3_BLK_READ ? R3_DMA_POSTREAD : R3_DMA_POSTWRITE);
+		r3_dma_unload_inline(map);
 	}
-	q->completed++;
+}
+
+static inline uint16_t index_of(const struct nvme_slot *slot)
+{
+	return slot->next_cid & NVME_CID_INDEX;
 }
 
 static inline void slot_free(struct nvme_queue *q, struct nvme_slot *slot)
 {
 	slot->req = NULL;
-	q->free[q->nfree++] = (uint16_t)(slot - q->slot);
+	slot->resets = 0;
+	slot->aborted = false;
+	q->free[q->nfree++] = index_of(slot);
+}
+
+/* Tell the controller which entries it may write again. They were read before: the
+ * branches on what was read order this store behind those loads. */
+static void give_back(struct nvme_queue *q, unsigned taken)
+{
+	if (!taken)
+		return;
+	q->completed += taken;
+	r3_write32_relaxed(q->nvme->bar, q->pair.cq_doorbell, q->pair.cq_head);
 }
 
 int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
 {
 	struct nvme_queue *q = (struct nvme_queue *)blkq;
-	struct nvme_pair *pair = &q->pair;
 	const struct nvme_cqe *cqe;
-	unsigned n = 0, taken = 0;
+	unsigned n = 0, done, lies = 0;
 
 	if (!r3_gate_enter(&q->gate))
 		return 0; /* whoever opens it signals the fd */
-	while (__builtin_expect(q->ndone, 0) && n < max) {
+	while (unlikely(q->ndone) && n < max) {
 		struct nvme_slot *slot = &q->slot[q->done[--q->ndone]];
 
 		reqs[n++] = slot->req;
 		slot_free(q, slot);
 	}
-	/* Lies count against the bound too. */
-	for (; n < max && taken < pair->entries && (cqe = nvme_pair_peek(pair)); taken++) {
+	done = n;
+	while (n < max && lies < q->pair.entries && (cqe = nvme_pair_peek(&q->pair))) {
 		struct nvme_slot *slot = slot_of(q, cqe);
 
-		if (slot) {
-			reqs[n++] = slot->req;
-			finish(q, slot, NVME_CQE_STATUS(R3_LE16(cqe->sf)));
-			slot_free(q, slot);
+		nvme_pair_pop(&q->pair);
+		if (unlikely(!slot)) {
+			lies++;
+			continue;
 		}
-		nvme_pair_pop(pair);
+		finish(slot, NVME_CQE_STATUS(R3_LE16(cqe->sf)));
+		reqs[n++] = slot->req;
+		slot_free(q, slot);
 	}
-	/* The entries were read before the controller may overwrite them: the branches on
-	 * what was read order this store behind those loads. */
-	if (taken)
-		r3_write32_relaxed(q->nvme->bar, pair->cq_doorbell, pair->cq_head);
+	give_back(q, n - done + lies);
 	r3_gate_leave(&q->gate);
 	return (int)n;
 }
@@ -304,38 +333,39 @@ int nvme_arm(struct r3_blkq *blkq)
 
 /* ---- for recovery, the gate being closed ---- */
 
-unsigned nvme_io_collect(struct nvme_queue *q)
+static void slot_done(struct nvme_queue *q, struct nvme_slot *slot)
 {
-	struct nvme_pair *pair = &q->pair;
-	const struct nvme_cqe *cqe;
-	unsigned taken = 0, n = 0;
+	q->done[q->ndone++] = index_of(slot);
+}
 
-	for (; taken < pair->entries && (cqe = nvme_pair_peek(pair)); taken++) {
+void nvme_io_collect(struct nvme_queue *q)
+{
+	const struct nvme_cqe *cqe;
+	unsigned taken = 0;
+
+	for (; taken < q->pair.entries && (cqe = nvme_pair_peek(&q->pair)); taken++) {
 		struct nvme_slot *slot = slot_of(q, cqe);
 
 		if (slot) {
-			finish(q, slot, NVME_CQE_STATUS(R3_LE16(cqe->sf)));
-			q->done[q->ndone++] = (uint16_t)(slot - q->slot);
-			n++;
+			finish(slot, NVME_CQE_STATUS(R3_LE16(cqe->sf)));
+			slot_done(q, slot);
 		}
-		nvme_pair_pop(pair);
+		nvme_pair_pop(&q->pair);
 	}
-	if (taken)
-		r3_write32_relaxed(q->nvme->bar, pair->cq_doorbell, pair->cq_head);
-	return n;
+	give_back(q, taken);
 }
 
 void nvme_io_fail(struct nvme_queue *q, struct nvme_slot *slot, int err)
 {
-	finish(q, slot, 0);
+	finish(slot, 0);
 	slot->req->err = err;
-	q->done[q->ndone++] = (uint16_t)(slot - q->slot);
+	slot_done(q, slot);
 }
 
 void nvme_io_again(struct nvme_queue *q, struct nvme_slot *slot)
 {
 	slot->tick = q->nvme->tick;
 	slot->aborted = false;
-	if (push(q, slot) < 0) /* it fitted before, and nothing has changed */
+	if (push(q, slot, slot->req) < 0) /* it fitted before, and nothing has changed */
 		nvme_io_fail(q, slot, -EIO);
 }

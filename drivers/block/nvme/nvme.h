@@ -60,15 +60,12 @@ void nvme_pair_free(struct r3_nvme *nvme, struct nvme_pair *pair);
 /** As after creation: empty, first pass. The controller must not be using it. */
 void nvme_pair_reset(struct nvme_pair *pair);
 
-/** The next entry to fill. There always is one: as many commands as there are slots are
- *  in flight at most, and the queue has one entry more than slots. */
-static inline struct nvme_cmd *nvme_pair_push(struct nvme_pair *pair)
+/** The entry at the tail was filled. There always is a free one: as many commands as
+ *  there are slots are in flight at most, and the queue has one entry more than slots. */
+static inline void nvme_pair_push(struct nvme_pair *pair)
 {
-	struct nvme_cmd *cmd = &pair->sq[pair->sq_tail];
-
 	if (++pair->sq_tail == pair->entries)
 		pair->sq_tail = 0;
-	return cmd;
 }
 
 /** The next completion, or NULL. */
@@ -232,6 +229,9 @@ struct nvme_queue {
 	struct r3_nvme *nvme;
 	struct nvme_ns *ns;
 	struct nvme_pair pair;
+	uint32_t page; /* copies, for the data path */
+	uint32_t nsid;
+	uint8_t lba_shift;
 	bool gone;       /* nothing is accepted any more */
 	bool closing;    /* not to be made again by a recovery */
 	bool created;    /* the controller knows it */
@@ -265,8 +265,8 @@ int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max);
 int nvme_arm(struct r3_blkq *blkq);
 /* For the control thread, while the gate is closed: */
 void nvme_io_ring(struct nvme_queue *q);
-/** Move what has completed to the done list. Returns how many. */
-unsigned nvme_io_collect(struct nvme_queue *q);
+/** Move what has completed to the done list. */
+void nvme_io_collect(struct nvme_queue *q);
 /** Complete a slot whose command the controller does not have (any more). */
 void nvme_io_fail(struct nvme_queue *q, struct nvme_slot *slot, int err);
 /** Put a slot's command into the queue again. */

@@ -208,6 +208,9 @@ int nvme_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts, str
 				    opts->depth);
 	q->nvme = nvme;
 	q->ns = ns;
+	q->page = nvme->page;
+	q->nsid = ns->nsid;
+	q->lba_shift = ns->lba_shift;
 	q->blkq.depth = opts->depth;
 	q->blkq.fd = -1;
 	q->free = (uint16_t *)((char *)q->slot + slots);

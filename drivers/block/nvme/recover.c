@@ -41,7 +41,7 @@ static uint32_t age(const struct nvme_queue *q, const struct nvme_slot *slot)
 
 static void fail_queue(struct nvme_queue *q, int err)
 {
-	(void)nvme_io_collect(q);
+	nvme_io_collect(q);
 	q->gone = true;
 	for (uint32_t i = 0; i < q->blkq.depth; i++)
 		if (in_flight(&q->slot[i]))
@@ -166,7 +166,7 @@ int nvme_recover(struct r3_nvme *nvme, const char *why)
 		rc = reset_device(nvme);
 	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
 		if (queue_at(nvme, qid))
-			(void)nvme_io_collect(queue_at(nvme, qid));
+			nvme_io_collect(queue_at(nvme, qid));
 	if (rc == 0 && in_vain(nvme))
 		rc = r3_error_set(EIO, "%s: %u resets, and nothing ever completes", nvme->name,
 				  VAIN_MOST);
@@ -236,7 +236,7 @@ static bool look_at(struct nvme_queue *q)
 		r3_gate_open(&q->gate);
 		return false; /* its thread is at work: look again by the next tick */
 	}
-	(void)nvme_io_collect(q); /* an interrupt was lost, or nobody reaps */
+	nvme_io_collect(q); /* an interrupt was lost, or nobody reaps */
 	hopeless = oldest(q) > 2 * nvme->io_ticks;
 	if (!hopeless)
 		abort_overdue(q);
