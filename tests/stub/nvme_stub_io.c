@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The stub's data path: PRPs and SGLs walked strictly, blocks in memory. */
-#include "stub/nvme_stub_io.h"
+#include "stub/nvme_stub_parts.h"
 
 #include <string.h>
 
