@@ -17,6 +17,7 @@ extern const struct command command_help;
 extern const struct command command_ls;
 extern const struct command command_peek;
 extern const struct command command_poke;
+extern const struct command command_run;
 extern const struct command command_show;
 extern const struct command command_version;
 
@@ -27,6 +28,7 @@ const struct command *const commands[] = {
 	&command_show,
 	&command_peek,
 	&command_poke,
+	&command_run,
 	&command_version,
 	&command_help,
 	NULL,

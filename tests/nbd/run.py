@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""run.py RING3: how `ring3 run` ends, and what it says when it cannot begin."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+
+import harness
+
+USAGE, ABSENT, NOT_PERMITTED = 2, 3, 4
+NOBODY = 65534
+
+
+class Command(harness.TestCase):
+    def test_status_is_passed_on(self):
+        for status in (0, 1, 42, 255):
+            self.assertEqual(self.run_command('null:1M', 'sh', '-c', f'exit {status}')[0], status)
+
+    def test_signal_is_passed_on(self):
+        for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV):
+            status, _, _ = self.run_command('null:1M', 'sh', '-c', f'kill -{int(number)} $$')
+            self.assertEqual(status, 128 + number)
+
+    def test_command_that_cannot_be_run(self):
+        status, _, errors = self.run_command('null:1M', 'no-such-command')
+        self.assertEqual(status, 127)
+        self.assertIn('no-such-command', errors)
+        self.assertEqual(self.run_command('null:1M', self.folder)[0], 126)
+        self.assertFalse(os.path.exists(self.socket))
+
+    def test_arguments_are_not_a_shell_line(self):
+        status, out, _ = self.run_command('null:1M', 'printf', '%s|', 'a b', '$uri', '*')
+        self.assertEqual((status, out), (0, 'a b|$uri|*|'))
+
+    def test_environment(self):
+        script = 'echo "$uri"; echo "$unixsocket"; nbdinfo --size "$uri"'
+        status, out, errors = self.run_command('null:1G', 'sh', '-c', script)
+        self.assertEqual(status, 0, errors)
+        self.assertEqual(out.split('\n')[:3], ['nbd+unix:///?socket=' + self.socket, self.socket,
+                                               '1073741824'])
+
+    def test_relative_path_in_a_folder_with_odd_signs(self):
+        folder = os.path.join(self.folder, 'a b?&#%c')
+        os.mkdir(folder)
+        status, out, errors = self.run_ring3(
+            'null:1M', '--export', 'nbd:unix:./s', '--', 'sh', '-c',
+            'test -S s && cd / && nbdinfo --size "$uri"', cwd=folder)
+        self.assertEqual((status, out), (0, '1048576\n'), errors)
+        self.assertEqual(os.listdir(folder), [])
+
+    def test_relative_path_in_a_folder_too_deep_for_a_socket(self):
+        folder = os.path.join(self.folder, *['x' * 50] * 3)
+        os.makedirs(folder)
+        status, out, errors = self.run_ring3('null:1M', '--export', 'nbd:unix:s', '--', 'sh', '-c',
+                                             'nbdinfo --size "$uri"', cwd=folder)
+        self.assertEqual((status, out), (0, '1048576\n'), errors)
+        self.assertEqual(os.listdir(folder), [])
+
+    def test_several_exports_of_one_device(self):
+        other = os.path.join(self.folder, 't')
+        script = f'nbdinfo --size "$uri" && nbdinfo --size "nbd+unix:///?socket={other}"'
+        status, out, errors = self.run_ring3(
+            'null:1M', *self.export, '--export', 'nbd:unix:' + other, '--export',
+            'nbd:tcp:127.0.0.1:0', '--', 'sh', '-c', script)
+        self.assertEqual((status, out), (0, '1048576\n1048576\n'), errors)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_tcp(self):
+        for host in ('127.0.0.1', 'localhost'):
+            status, out, errors = self.run_ring3(
+                'null:1M', '--export', f'nbd:tcp:{host}:0', '--', 'sh', '-c',
+                'echo "[$unixsocket]" && nbdinfo --size "$uri"')
+            self.assertEqual((status, out), (0, '[]\n1048576\n'), errors)
+
+    def test_output_without_a_command(self):
+        with harness.Run('null:1M', *self.export) as run:
+            self.assertEqual(run.uri(), 'nbd+unix:///?socket=' + self.socket)
+            self.assertEqual(run.end(signal.SIGINT)[0], 0)
+        with harness.Run('null:1M', *self.export, '-o', 'json') as run:
+            harness.until('the socket', lambda: os.path.exists(self.socket))
+            status, out, _ = run.end()
+            self.assertEqual(status, 0)
+            self.assertEqual(json.loads(out), {
+                'schema': 'ring3.run', 'version': 1,
+                'exports': [{'uri': 'nbd+unix:///?socket=' + self.socket}]})
+
+    def test_the_terminal_is_the_commands_and_comes_back(self):
+        # script(1) provides one. Of /proc/PID/stat: whose group, and which one has it.
+        look = r'cut -d\  -f5,8 /proc/\$\$/stat'
+        script = os.path.join(self.folder, 'script')
+        with open(script, 'w') as file:
+            file.write(f'{harness.RING3} run null:1M {" ".join(self.export)} -- '
+                       f'sh -c "{look}; true"\n' + look.replace('\\$', '$') + '\n')
+        out = subprocess.run(['script', '-qec', 'sh ' + script, '/dev/null'],
+                             capture_output=True, text=True, timeout=harness.TIMEOUT).stdout
+        lines = out.split()
+        self.assertEqual(len(lines), 4, out)
+        self.assertEqual(lines[0], lines[1])
+        self.assertEqual(lines[2], lines[3])
+        self.assertNotEqual(lines[0], lines[2])
+
+
+class Refused(harness.TestCase):
+    """One clear message, the exit code of the design, and nothing left."""
+
+    def refused(self, status, text, *arguments, **popen):
+        with harness.Run(*arguments, **popen) as run:
+            got, out, errors = run.wait()
+            self.assertEqual((got, out), (status, ''), errors)
+            self.assertRegex(errors, r'^ring3: [^\n]*\n$')
+            self.assertIn(text, errors)
+            run.check_nothing_left(self, seconds=0)
+        return errors
+
+    def test_arguments(self):
+        for text, *arguments in (
+                ('--export', 'null:1M'),
+                ('ADDRESS', *self.export),
+                ('nbd:unix:PATH', 'null:1M', '--export', 'nbd:'),
+                ('nbd:unix:PATH', 'null:1M', '--export', 'nbd:unix:'),
+                ('nbd:unix:PATH', 'null:1M', '--export', 'nbd:fd:3'),
+                ('HOST:PORT', 'null:1M', '--export', 'nbd:tcp:10809'),
+                ('HOST:PORT', 'null:1M', '--export', 'nbd:tcp:localhost:http'),
+                ('HOST:PORT', 'null:1M', '--export', 'nbd:tcp:::1:10809'),
+                ('size', 'null:1M', *self.export[:-1], self.export[-1] + ',size=1'),
+                ('107', 'null:1M', '--export', 'nbd:unix:/' + 'x' * 107),
+                ('namespace', 'null:1M', *self.export, '--namespace', '0'),
+                ('namespace', 'null:1M', *self.export, '--namespace', 'one'),
+                ('lba', 'null:1M,lba=3', *self.export),
+                ('colour', 'null:1M,colour=red', *self.export),
+                ('address', ':', *self.export)):
+            with self.subTest(arguments):
+                self.refused(USAGE, text, *arguments)
+
+    def test_what_is_not_there(self):
+        for text, *arguments in (
+                ('ublk', 'null:1M', '--export', 'ublk'),
+                ('vhost-user', 'null:1M', '--export', 'vhost-user:unix:/tmp/v'),
+                ('tap', 'null:1M', '--export', 'tap:r3'),
+                ('carrier-pigeon', 'null:1M', '--export', 'carrier-pigeon:x'),
+                ('nowhere.invalid', 'null:1M', '--export', 'nbd:tcp:nowhere.invalid:10809'),
+                ('no-such-image', f'file:{self.folder}/no-such-image', *self.export),
+                ('no-such-scheme', 'no-such-scheme:x', *self.export),
+                ('vfio', 'vfio:0000:ff:1f.7', *self.export),
+                ('folder', 'null:1M', '--export', f'nbd:unix:{self.folder}/none/s')):
+            with self.subTest(arguments):
+                self.refused(ABSENT, text, *arguments)
+
+    def test_nbdkit_is_not_installed(self):
+        self.refused(ABSENT, 'install nbdkit', 'null:1M', *self.export,
+                     env={'PATH': self.folder})
+
+    def test_path_in_use(self):
+        with harness.Run('null:1M', *self.export) as first:
+            first.uri()
+            self.refused(1, self.socket, 'null:1M', *self.export)
+            self.assertTrue(os.path.exists(self.socket))
+            first.end()
+
+    def test_path_of_a_file(self):
+        path = self.image(1)
+        self.refused(1, path, 'null:1M', '--export', 'nbd:unix:' + path)
+        self.assertTrue(os.path.exists(path))
+
+    def test_path_of_a_dead_server_is_used_again(self):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(self.socket)
+            dead.listen()
+        status, _, errors = self.run_command('null:1M', 'sh', '-c', 'nbdinfo "$uri" >/dev/null')
+        self.assertEqual(status, 0, errors)
+        self.assertFalse(os.path.exists(self.socket))
+
+    def test_port_in_use(self):
+        with socket.create_server(('127.0.0.1', 0)) as server:
+            where = f'127.0.0.1:{server.getsockname()[1]}'
+            self.refused(1, where, 'null:1M', '--export', 'nbd:tcp:' + where)
+
+    def test_not_permitted(self):
+        as_other = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []} \
+            if os.getuid() == 0 else {}
+        image = self.image(1 << 20)
+        closed = os.path.join(self.folder, 'closed')
+        os.mkdir(closed, 0o555)
+        os.chmod(self.folder, 0o755)
+        os.chmod(image, 0)
+        with tempfile.TemporaryDirectory() as reachable:
+            # The build may lie where nobody else may look.
+            if as_other and not self.reachable():
+                self.skipTest('the program cannot be reached by an ordinary user')
+            os.chmod(reachable, 0o777)
+            self.refused(NOT_PERMITTED, closed, 'null:1M', '--export', f'nbd:unix:{closed}/s',
+                         **as_other)
+            self.refused(NOT_PERMITTED, image, 'file:' + image, '--export',
+                         f'nbd:unix:{reachable}/s', **as_other)
+
+    def reachable(self):
+        done = subprocess.run([harness.RING3, 'version'], user=NOBODY, capture_output=True,
+                              check=False) if os.access(harness.RING3, os.X_OK) else None
+        return done and done.returncode == 0
+
+    def test_read_only_image(self):
+        image = self.image(1 << 20)
+        os.chmod(image, 0o444)
+        if os.getuid() == 0:
+            self.skipTest('nothing is read-only to root')
+        self.refused(NOT_PERMITTED, image, 'file:' + image, *self.export)
+        status, out, errors = self.run_command('file:' + image, 'sh', '-c',
+                                               'nbdinfo --json "$uri"', options=['--read-only'])
+        self.assertEqual(status, 0, errors)
+        self.assertTrue(json.loads(out)['exports'][0]['is_read_only'])
+
+
+harness.main()

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The children of `ring3 run`: a server and a command, each leading a process group.
+ * We are the subreaper: whatever they leave behind becomes our child, and is ended.
+ */
+#ifndef TOOLS_RING3_PROCESS_H
+#define TOOLS_RING3_PROCESS_H
+
+#include "util/tether.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PROCESS_FIRST_FD 3
+
+struct process_opts {
+	char *const *argv;
+	bool quiet;     /* no standard input and output */
+	const int *fds; /* become descriptors 3, 4, ... of the child */
+	unsigned nfds;
+	unsigned nlisten;         /* how many of them LISTEN_FDS announces */
+	int preload;              /* which of them is a library to preload; -1 */
+	int keep;                 /* one more to stay open, under any number; -1 */
+	struct r3_tether *tether; /* its group dies with us; NULL: it has its own way */
+	bool foreground;          /* it gets the terminal */
+};
+
+/** Fork and exec, with no signal blocked. Returns 0, or -errno of what failed, be it
+ *  execvp(3) in the child. */
+int process_spawn(const struct process_opts *opts, pid_t *out);
+
+struct children {
+	pid_t server, command;             /* 0: none, or reaped */
+	pid_t group;                       /* the command's; stays when it has ended */
+	int server_status, command_status; /* as of waitpid(2) */
+	bool command_stopped;
+};
+
+/** Reap whoever has ended. Never blocks. */
+void children_reap(struct children *children);
+
+/** End all but the server: SIGTERM, and SIGKILL after @grace_ms. */
+void children_end(struct children *children, unsigned grace_ms);
+
+int64_t now_ms(void); /* on CLOCK_MONOTONIC */
+
+/** Give the terminal to @group. For programs whose standard input it is. */
+void terminal_give(pid_t group);
+/** Whether standard input is a terminal that is ours to give. */
+bool terminal_is_ours(void);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ring3 run: serve a device while a command runs. Three processes stand below us, and
+ * none may outlive the others: nbdkit has our socket (export/nbd/owner.h) and ends with
+ * us in good order; the device's carrier dies with nbdkit; the command's group is
+ * killed by the kernel when we die, for nbdkit, too, holds the tether that does it.
+ */
+#include "command.h"
+#include "endpoint.h"
+#include "process.h"
+#include "server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <ring3/error.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READY_MS       60000 /* to open the device */
+#define COMMAND_MS     500   /* for a command to end by SIGTERM */
+#define SIGNALLED_MS   3000  /* the same, when it was we who got the signal */
+#define SERVER_MS      10000 /* to shut the device down */
+#define EXIT_SIGNALLED 128   /* as a shell says it: and the signal's number */
+#define EXIT_NOT_RUN   126
+#define EXIT_NOT_FOUND 127
+
+struct session {
+	struct endpoint endpoint[MAX_ENDPOINTS];
+	unsigned nendpoint;
+	int owner;   /* our end of the server's socket */
+	int signals; /* signalfd */
+	int signal;  /* that asked us to end; 0 */
+	bool foreground;
+	struct r3_tether tether;
+	struct children children;
+	int failed; /* -errno, with its text set: the server or the device is gone */
+};
+
+static int start_server(struct session *s, const struct args *args)
+{
+	const char *level = args_value(args, "log-level");
+	struct server_opts opts = {.address = args->word[0],
+				   .driver = args_value(args, "driver"),
+				   .nsid = args_value(args, "namespace"),
+				   .log = level ? level : "warn",
+				   .read_only = args_has(args, "read-only"),
+				   .endpoint = s->endpoint,
+				   .nendpoint = s->nendpoint,
+				   .keep = s->tether.feel};
+
+	return server_start(&opts, &s->children.server, &s->owner);
+}
+
+/** Take what the server says. Returns 1: it serves; 0: nothing; else failed is set. */
+static int hear_server(struct session *s)
+{
+	int rc = server_hear(s->owner);
+
+	if (rc < 0)
+		s->failed = rc;
+	return rc;
+}
+
+/** Wait for news, at most @timeout_ms. Sets `signal`, reaps. Returns whether the server
+ *  has something to say. */
+static bool wait_news(struct session *s, int timeout_ms)
+{
+	struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
+			       {.fd = s->failed ? -1 : s->owner, .events = POLLIN}};
+	struct signalfd_siginfo info;
+
+	if (poll(fds, 2, timeout_ms) <= 0)
+		return false;
+	while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGCHLD)
+			s->signal = (int)info.ssi_signo;
+	}
+	children_reap(&s->children);
+	return fds[1].revents;
+}
+
+static int wait_ready(struct session *s)
+{
+	int64_t end = now_ms() + READY_MS, left;
+	int rc = 0;
+
+	while ((left = end - now_ms()) > 0) {
+		if (wait_news(s, (int)left))
+			rc = hear_server(s);
+		if (rc || s->signal)
+			break;
+	}
+	if (left <= 0)
+		return r3_error_set(ETIMEDOUT, "the device did not open in %d seconds",
+				    READY_MS / 1000);
+	for (unsigned i = 0; rc == 1 && i < s->nendpoint; i++) {
+		if (s->endpoint[i].path[0])
+			socket_file_find(&s->endpoint[i].file, s->endpoint[i].path);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+struct served {
+	const char *uri;
+};
+
+struct listing {
+	struct list exports; /* of struct served */
+};
+
+static const struct field export_fields[] = {
+	FIELD(struct served, uri, STRING),
+	{0},
+};
+
+static const struct field listing_fields[] = {
+	FIELD(struct listing, exports, LIST, .fields = export_fields,
+	      .stride = sizeof(struct served), .bare = true),
+	{0},
+};
+
+static int print_endpoints(const struct session *s, enum output_format format)
+{
+	struct served served[MAX_ENDPOINTS];
+	struct listing listing = {.exports = {.item = served, .n = s->nendpoint}};
+
+	for (unsigned i = 0; i < s->nendpoint; i++)
+		served[i].uri = s->endpoint[i].uri;
+	return output_object(format, "run", listing_fields, &listing);
+}
+
+static int start_command(struct session *s, char **argv)
+{
+	const char *path = "";
+	struct process_opts opts = {.argv = argv,
+				    .preload = -1,
+				    .keep = -1,
+				    .tether = &s->tether,
+				    .foreground = terminal_is_ours()};
+	int rc;
+
+	for (unsigned i = 0; i < s->nendpoint && !path[0]; i++)
+		path = s->endpoint[i].path;
+	if (setenv("uri", s->endpoint[0].uri, 1) || setenv("unixsocket", path, 1))
+		return r3_error_set(ENOMEM, "out of memory");
+	s->foreground = opts.foreground;
+	rc = process_spawn(&opts, &s->children.command);
+	s->children.group = s->children.command;
+	r3_tether_owner(&s->tether);
+	if (rc == 0)
+		return 0;
+	if (s->foreground)
+		terminal_give(getpgrp());
+	fprintf(stderr, "ring3: %s: %s\n", argv[0], strerror(-rc));
+	return rc == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
+}
+
+/** The command was stopped from the terminal: stop as well, as a shell expects, and
+ *  let it go on when we may. */
+static void stop_with_command(struct session *s)
+{
+	s->children.command_stopped = false;
+	if (!s->foreground)
+		return;
+	terminal_give(getpgrp());
+	raise(SIGSTOP);
+	terminal_give(s->children.group);
+	kill(-s->children.group, SIGCONT);
+}
+
+/** Until the command ends, or, without one, until a signal; or until it fails. */
+static void serve(struct session *s, bool command)
+{
+	int64_t end = 0, left = -1;
+
+	while (!s->failed && left != 0 && (command ? s->children.command != 0 : !s->signal)) {
+		if (wait_news(s, (int)left))
+			hear_server(s);
+		if (s->children.command_stopped)
+			stop_with_command(s);
+		if (command && s->signal && s->children.command) {
+			kill(-s->children.group, s->signal);
+			s->signal = 0;
+			end = end ? end : now_ms() + SIGNALLED_MS;
+		}
+		if (end)
+			left = end > now_ms() ? end - now_ms() : 0;
+	}
+	if (!s->failed)
+		hear_server(s); /* the command may have ended because the device is gone */
+}
+
+/** Ask the server to end, in good order unless it takes too long. */
+static void end_server(struct session *s)
+{
+	int64_t end = now_ms() + SERVER_MS, left;
+
+	if (s->children.server)
+		server_ask_end(s->owner);
+	s->signal = 0;
+	s->failed = s->failed ? s->failed : -ESHUTDOWN; /* its last words do not matter */
+	while (s->children.server && !s->signal && (left = end - now_ms()) > 0)
+		wait_news(s, (int)left);
+	if (s->children.server)
+		kill(-s->children.server, SIGKILL);
+	while (s->children.server && wait_news(s, COMMAND_MS))
+		;
+}
+
+static int session_run(struct session *s, const struct args *args)
+{
+	int rc = start_server(s, args), status;
+
+	if (rc == 0)
+		rc = wait_ready(s);
+	if (rc || s->signal)
+		return rc ? rc : EXIT_SIGNALLED + s->signal;
+	rc = args->ntail ? start_command(s, args->tail) : print_endpoints(s, args->format);
+	if (rc)
+		return rc;
+	serve(s, args->ntail > 0);
+	rc = s->failed;
+	children_end(&s->children, COMMAND_MS);
+	if (rc)
+		return r3_error_prefix(-EIO, "%s", args->word[0]);
+	if (args->ntail == 0)
+		return EXIT_OK;
+	status = s->children.command_status;
+	return WIFSIGNALED(status) ? EXIT_SIGNALLED + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int session_signals(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigaddset(&set, SIGTTOU); /* giving the terminal away and taking it back */
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return fd;
+}
+
+static int run(const struct args *args)
+{
+	struct session s = {.owner = -1, .signals = -1, .tether = R3_TETHER_NONE};
+	const char *text;
+	uint64_t nsid;
+	int rc;
+
+	rc = args_number(args, "namespace", 1, UINT32_MAX - 1, &nsid);
+	while (rc == 0 && (text = args_nth(args, "export", s.nendpoint))) {
+		if (s.nendpoint == MAX_ENDPOINTS)
+			rc = r3_error_set(EINVAL, "more than %d exports", MAX_ENDPOINTS);
+		else
+			rc = endpoint_open(text, &s.endpoint[s.nendpoint]);
+		s.nendpoint += rc == 0;
+	}
+	if (rc == 0 && s.nendpoint == 0)
+		rc = r3_error_set(EINVAL, "no --export is given: try --export nbd:unix:PATH");
+	if (rc)
+		goto close_endpoints;
+	rc = r3_tether_make(&s.tether);
+	if (rc)
+		goto close_endpoints;
+	s.signals = session_signals();
+	if (s.signals < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1)) {
+		rc = r3_error_set(errno, "preparing for children: %s", strerror(errno));
+		goto end_session;
+	}
+	rc = session_run(&s, args);
+
+end_session:
+	children_end(&s.children, COMMAND_MS);
+	end_server(&s);
+	children_end(&s.children, 0); /* what it left behind */
+	if (s.foreground)
+		terminal_give(getpgrp());
+	r3_tether_cut(&s.tether);
+	if (s.owner >= 0)
+		close(s.owner);
+	if (s.signals >= 0)
+		close(s.signals);
+close_endpoints:
+	while (s.nendpoint > 0)
+		endpoint_close(&s.endpoint[--s.nendpoint]);
+	return rc;
+}
+
+static const struct command_option options[] = {
+	{"export", 0, "KIND:WHERE", "serve there: nbd:unix:PATH or nbd:tcp:HOST:PORT; repeatable"},
+	{"driver", 0, "NAME", "use this driver, not the one that matches best"},
+	{"namespace", 0, "N", "which namespace; without it the first"},
+	{"read-only", 0, NULL, "refuse whatever changes the medium"},
+	{0},
+};
+
+static const struct command_example examples[] = {
+	{"ring3 run qemu:nvme,size=1G --export nbd:unix:./r3.sock -- sh -c 'nbdinfo \"$uri\"'",
+	 "ask an NVMe controller in QEMU for its size, and end it"},
+	{"ring3 run file:disk.img --read-only --export nbd:tcp:127.0.0.1:10809",
+	 "serve a file until interrupted"},
+	{0},
+};
+
+const struct command command_run = {
+	.name = "run",
+	.summary = "serve a block device while a command runs",
+	.usage = "ADDRESS --export KIND:WHERE [-- COMMAND...]",
+	.min_words = 1,
+	.max_words = 1,
+	.runs = true,
+	.description =
+		"Opens the device, serves it, runs COMMAND with $uri and $unixsocket in its "
+		"environment, and ends with its status: 128+N after signal N, 127 where there is "
+		"no such command, 126 where it cannot be run. Without COMMAND it prints the URI "
+		"and "
+		"serves until SIGINT or SIGTERM. When it has ended, so have the server and all "
+		"that COMMAND started.",
+	.options = options,
+	.examples = examples,
+	.run = run,
+};

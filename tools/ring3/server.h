@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The NBD server of `ring3 run`: nbdkit with our plugin, told what to serve and where. */
+#ifndef TOOLS_RING3_SERVER_H
+#define TOOLS_RING3_SERVER_H
+
+#include "endpoint.h"
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct server_opts {
+	const char *address, *driver, *nsid, *log; /* as typed; all but the address may be NULL */
+	bool read_only;
+	const struct endpoint *endpoint;
+	unsigned nendpoint;
+	int keep; /* a descriptor that it shall hold open */
+};
+
+/** Start it. *owner is our end of the socket of export/nbd/owner.h.
+ *  Errors: ENOENT nbdkit or the plugin is not installed; those of fork(2). */
+int server_start(const struct server_opts *opts, pid_t *pid, int *owner);
+
+/** What it says. Returns 1: it serves; 0: nothing; or -errno with its text: it does not,
+ *  or no more. Never blocks. */
+int server_hear(int owner);
+
+/** Ask it to end. */
+void server_ask_end(int owner);
+
+#endif
