@@ -119,7 +119,7 @@ static int open_region(const struct request *request, struct r3_device **dev,
 		return rc;
 	rc = find_region(*dev, request->region, region);
 	if (rc == 0 && request->count > (*region)->size / (request->width / 8))
-		rc = r3_error_set(ERANGE, "%s of %s has 0x%" PRIx64 " bytes: read fewer",
+		rc = r3_error_set(ERANGE, "%s of %s has 0x%" PRIx64 " bytes: ask for fewer",
 				  (*region)->name, r3_device_get_info(*dev)->name, (*region)->size);
 	if (rc == 0)
 		rc = enable_decoding(*dev, *region);
