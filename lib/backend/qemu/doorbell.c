@@ -95,6 +95,7 @@ static int ring_until_heard(struct r3_qemu_doorbell *bell, struct r3_qemu_link *
 {
 	struct r3_wait wait =
 		r3_wait_begin(r3_clock_system(), R3_QEMU_TIMEOUT_MS * R3_NSEC_PER_MSEC);
+	struct pollfd heard = {.fd = bell->probe, .events = POLLIN};
 	uint64_t count;
 
 	do {
@@ -102,7 +103,10 @@ static int ring_until_heard(struct r3_qemu_doorbell *bell, struct r3_qemu_link *
 					 R3_RW_WRITE);
 		if (rc < 0)
 			return rc;
-		if (read(bell->probe, &count, sizeof(count)) == sizeof(count))
+		/* On receipt QEMU makes the eventfd, which is ours too, block for a moment: a
+		 * read in that moment would wait for a ring that nobody repeats. */
+		if (poll(&heard, 1, 0) > 0 &&
+		    read(bell->probe, &count, sizeof(count)) == sizeof(count))
 			return 0;
 	} while (r3_wait_step(&wait));
 	return r3_error_set(ETIMEDOUT, "QEMU's doorbell is silent");
