@@ -281,8 +281,10 @@ class Addresses(Cli):
 @needs_qemu
 class Show(Cli):
     def test_golden(self):
+        # names depend on which pci.ids is installed
+        text = re.sub(r'(?m)^  (class|vendor|device) name .*\n', '', self.good('show', 'qemu:edu'))
         with open(os.path.join(SOURCE, 'tests', 'cli', 'show-edu.txt'), encoding='utf-8') as f:
-            self.assertEqual(self.good('show', 'qemu:edu'), f.read())
+            self.assertEqual(text, f.read())
 
     def test_edu(self):
         got = self.json('show', 'qemu:edu')
@@ -303,7 +305,7 @@ class Show(Cli):
     def test_nvme(self):
         got = self.json('show', 'qemu:nvme,null,size=1G')
         self.assertEqual(got['pci']['class'], '0x010802')
-        self.assertEqual(got['pci']['driver'], 'nvme')
+        self.assertEqual(got['pci']['driver'], 'nvme' if ('driver', 'nvme') in features() else None)
         self.assertEqual(len(got['config']), 2 * 4096)
         names = {c['name'] for c in got['capabilities']}
         self.assertTrue({'PCI Express', 'MSI-X'} <= names, names)
@@ -385,6 +387,11 @@ class PeekPoke(Cli):
     def test_absent_region(self):
         self.bad(ABSENT, 'bar3', 'peek', 'qemu:edu', 'bar3', '0')
         self.bad(ABSENT, 'ports', 'peek', 'qemu:edu', 'io', '0')
+
+    def test_rom(self):
+        got = self.json('peek', 'qemu:e1000', 'rom', '0', '-w', '16')
+        self.assertEqual(got['values'], [{'offset': '0x0000', 'value': '0xaa55'}])
+        self.bad(NOT_PERMITTED, 'rom', 'poke', 'qemu:e1000', 'rom', '0', '0')
 
     def test_ports(self):
         """io is the first region of ports; e1000's BAR 1 is one, and e1000's register
