@@ -245,6 +245,11 @@ class Hostile(Served):
 
 
 class OtherPeoplesClients(Served):
+    address = 'file:{image},lba={lba}'
+
+    def serve_image(self, image, lba=512):
+        return self.serve(self.address.format(image=image, lba=lba))
+
     def uri(self):
         return 'nbd+unix:///?socket=' + self.socket
 
@@ -255,7 +260,7 @@ class OtherPeoplesClients(Served):
         return path
 
     def test_nbdinfo(self):
-        self.serve('null:5G,lba=4096')
+        self.serve_image(self.image(5 << 30), 4096)
         export = json.loads(self.call('nbdinfo', '--json', self.uri()))['exports'][0]
         self.assertEqual(export['export-size'], 5 << 30)
         self.assertEqual(export['block_size_minimum'], 4096)
@@ -264,7 +269,7 @@ class OtherPeoplesClients(Served):
         for lba in (512, 4096):
             source = self.random_image(24 * MiB)
             target = self.image(24 * MiB)
-            run = self.serve(f'file:{target},lba={lba}')
+            run = self.serve_image(target, lba)
             self.call('nbdcopy', '--flush', source, self.uri())
             self.call('cmp', source, target)
             copy = os.path.join(self.folder, 'copy')
@@ -274,7 +279,7 @@ class OtherPeoplesClients(Served):
 
     @unittest.skipUnless(shutil.which('qemu-io'), 'no qemu-io')
     def test_qemu_io(self):
-        self.serve('file:' + self.image(8 * MiB) + ',lba=4096')
+        self.serve_image(self.image(8 * MiB), 4096)
         # Bytes that are no blocks: qemu reads, changes and writes them back.
         commands = ['write -P 7 4095 4099', 'read -P 7 4095 4099', 'read -P 0 8194 999',
                     'write -z 4096 4096', 'read -P 0 4096 4096', 'read -P 7 4095 1',
@@ -286,13 +291,13 @@ class OtherPeoplesClients(Served):
     @unittest.skipUnless(shutil.which('qemu-img'), 'no qemu-img')
     def test_qemu_img(self):
         source = self.random_image(8 * MiB)
-        self.serve('file:' + self.image(8 * MiB))
+        self.serve_image(self.image(8 * MiB))
         self.call('qemu-img', 'convert', '-n', '-f', 'raw', '-O', 'raw', source, self.uri())
         self.call('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', source, self.uri())
 
     @unittest.skipUnless(shutil.which('fio'), 'no fio')
     def test_fio(self):
-        self.serve('file:' + self.image(16 * MiB))
+        self.serve_image(self.image(16 * MiB))
         out = self.call('fio', '--name=verify', '--ioengine=nbd', '--uri=' + self.uri(),
                         '--rw=randrw', '--bs=4k', '--iodepth=32', '--size=16M', '--verify=crc32c',
                         '--verify_state_save=0', '--output-format=json')
@@ -305,8 +310,7 @@ class OtherPeoplesClients(Served):
 class Nvme(Served):
     def test_sizes(self):
         for lba in (512, 4096):
-            options = f'prop.logical_block_size={lba},prop.physical_block_size={lba}'
-            run = self.serve('qemu:nvme,size=64M,' + options)
+            run = self.serve(f'qemu:nvme,size=64M,lba={lba}')
             nbd = self.client()
             self.assertEqual((nbd.size, nbd.minimum), (64 * MiB, lba))
             data = random.Random(4).randbytes(3 * MiB)
@@ -334,6 +338,11 @@ class Nvme(Served):
             handles.remove(handle)
         nbd.close()
         self.assertEqual(run.end()[0], 0)
+
+
+@unittest.skipUnless(harness.has_qemu_nvme(), 'no qemu:nvme here')
+class NvmeClients(OtherPeoplesClients):
+    address = 'qemu:nvme,drive={image},lba={lba}'
 
 
 harness.main()
