@@ -129,6 +129,7 @@ class Help(Cli):
             self.assertRegex(text, rf'\nExamples:\n  .*ring3 {command}\b')
             for line in text.splitlines():
                 self.assertLess(len(line), 100, line)
+            self.assertNotRegex(text, r'(?m) $')
 
     def test_pages(self):
         """Each command and each of its options has its place in the manual."""

@@ -5,6 +5,7 @@
 #include <ring3/error.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void print_options(FILE *out, const struct command_option *options)
 {
@@ -19,12 +20,37 @@ static void print_options(FILE *out, const struct command_option *options)
 	}
 }
 
+#define LINE 79
+
+static void print_paragraph(FILE *out, const char *text)
+{
+	size_t column = 0;
+
+	while (*text) {
+		size_t word = strcspn(text, " ");
+
+		if (column > 0 && column + 1 + word > LINE) {
+			fputc('\n', out);
+			column = 0;
+		} else if (column > 0) {
+			fputc(' ', out);
+			column++;
+		}
+		fwrite(text, 1, word, out);
+		column += word;
+		text += word + strspn(text + word, " ");
+	}
+	fputc('\n', out);
+}
+
 static void print_command(FILE *out, const struct command *command)
 {
 	fprintf(out, "ring3 %s: %s\n\nUsage: ring3 %s [OPTION...]%s%s\n", command->name,
 		command->summary, command->name, command->usage[0] ? " " : "", command->usage);
-	if (command->description)
-		fprintf(out, "\n%s\n", command->description);
+	if (command->description) {
+		fputc('\n', out);
+		print_paragraph(out, command->description);
+	}
 	fprintf(out, "\nOptions:\n");
 	print_options(out, command->options);
 	print_options(out, global_options);

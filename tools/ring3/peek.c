@@ -279,7 +279,7 @@ const struct command command_peek = {
 	.min_words = 3,
 	.max_words = 3,
 	.description =
-		"REGION is bar0 to bar5, config, rom, or io (the first region of ports).\n"
+		"REGION is bar0 to bar5, config, rom, or io (the first region of ports). "
 		"Numbers are decimal, or hexadecimal with 0x. Reading may have side effects.",
 	.options = peek_options,
 	.examples = peek_examples,
@@ -292,7 +292,7 @@ const struct command command_poke = {
 	.usage = "ADDRESS REGION OFFSET VALUE",
 	.min_words = 4,
 	.max_words = 4,
-	.description = "REGION is bar0 to bar5, config, rom, or io (the first region of ports).\n"
+	.description = "REGION is bar0 to bar5, config, rom, or io (the first region of ports). "
 		       "Numbers are decimal, or hexadecimal with 0x.",
 	.options = poke_options,
 	.examples = poke_examples,
