@@ -23,7 +23,7 @@ struct r3_device;
 /** What a device's carrier can do. */
 enum r3_device_caps {
 	R3_CAP_PCI = 1 << 0,          /* R3_REGION_CONFIG is a PCI configuration space */
-	R3_CAP_IRQ_MASK = 1 << 1,     /* MSI and MSI-X vectors can be masked */
+	R3_CAP_IRQ_MASK = 1 << 1,     /* vectors can be masked: MSI-X, and MSI if the device can */
 	R3_CAP_IRQ_DISPATCH = 1 << 2, /* INTx reaches its eventfd only by r3_device_dispatch() */
 	R3_CAP_DMA = 1 << 3,          /* the device can reach memory given to it */
 	R3_CAP_DMA_ASSIGNED = 1 << 4, /* the carrier chooses device addresses, not the caller */

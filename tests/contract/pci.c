@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* PCI behind any carrier: BARs are sized as the specification says, MSI-X tables are memory,
+/* PCI behind any carrier: BARs are sized as the specification says, MSI-X tables are left alone,
  * and a reset leaves a device that is there, harmless, and where it was. */
 #include "contract.h"
 
@@ -60,12 +60,14 @@ static void sizing_by_hand(void **state)
 	}
 }
 
-static void msix_table_is_memory(void **state)
+/* The MSI-X table and its pending bits belong to the carrier: they can be read, and a write to
+ * them is kept or dropped as a whole, but is no error. */
+static void msix_table_is_the_carriers(void **state)
 {
 	struct contract *c = *state;
 	struct r3_region *region;
 	unsigned cap, offset;
-	uint32_t table;
+	uint32_t table, before, after;
 
 	contract_need(c, R3_CAP_PCI);
 	if (!c->dev->info.nirqs[R3_IRQ_MSIX])
@@ -73,17 +75,13 @@ static void msix_table_is_memory(void **state)
 	assert_ok(r3_pci_cap_find(c->dev, PCI_CAP_ID_MSIX, &cap));
 	assert_ok(r3_pci_enable(c->dev, R3_PCI_MEMORY, 0));
 	table = r3_pci_read32(c->dev, cap + PCI_MSIX_TABLE);
-	offset = table & ~(uint32_t)PCI_MSIX_TABLE_BIR;
+	offset = (table & ~(uint32_t)PCI_MSIX_TABLE_BIR) + PCI_MSIX_ENTRY_DATA;
 	assert_ok(r3_device_region(c->dev, table & PCI_MSIX_TABLE_BIR, &region));
 
-	r3_write32(region, offset + PCI_MSIX_ENTRY_LOWER_ADDR, 0xfee01000);
-	r3_write32(region, offset + PCI_MSIX_ENTRY_UPPER_ADDR, 0x12345678);
-	r3_write32(region, offset + PCI_MSIX_ENTRY_DATA, 0x4321);
-	assert_int_equal(r3_read32(region, offset + PCI_MSIX_ENTRY_LOWER_ADDR), 0xfee01000);
-	assert_int_equal(r3_read64(region, offset), UINT64_C(0x12345678fee01000));
-	assert_int_equal(r3_read32(region, offset + PCI_MSIX_ENTRY_DATA), 0x4321);
-	r3_write64(region, offset, 0);
-	assert_int_equal(r3_read32(region, offset + PCI_MSIX_ENTRY_UPPER_ADDR), 0);
+	assert_ok(r3_region_read(region, offset, 4, &before, 1));
+	assert_ok(r3_region_write(region, offset, 4, &(uint32_t){before ^ 0x4321}, 1));
+	assert_ok(r3_region_read(region, offset, 4, &after, 1));
+	assert_true(after == before || after == (before ^ 0x4321));
 }
 
 static void command_bits_stick(void **state)
@@ -171,7 +169,7 @@ const struct CMUnitTest contract_pci[] = {
 	CONTRACT_TEST(nothing_is_on_at_first),
 	CONTRACT_TEST(bars_have_the_regions_sizes),
 	CONTRACT_TEST(sizing_by_hand),
-	CONTRACT_TEST(msix_table_is_memory),
+	CONTRACT_TEST(msix_table_is_the_carriers),
 	CONTRACT_TEST(command_bits_stick),
 	CONTRACT_TEST(reset_function),
 	CONTRACT_TEST(reset_bus),
