@@ -132,6 +132,8 @@ struct r3_bus_ops {
 };
 
 #define R3_DEVICE_ARENA_EXTENTS 16
+/* Of the addresses that are ours to choose, so that a descriptor full of zeroes faults. */
+#define R3_DEVICE_LOWEST_IOVA (UINT64_C(1) << 20)
 
 /** The part of a device that every carrier has; a carrier embeds it first. */
 struct r3_device {

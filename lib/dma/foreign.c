@@ -37,6 +37,8 @@ static bool choose(const struct r3_dma_tag *tag, const struct r3_dma_limits *lim
 	for (unsigned i = limits->nwindows < 8 ? limits->nwindows : 8; i-- > 0;) {
 		uint64_t first = limits->window[i].first, last = limits->window[i].last;
 
+		if (first < R3_DEVICE_LOWEST_IOVA)
+			first = R3_DEVICE_LOWEST_IOVA;
 		if (last > tag->c.highest)
 			last = tag->c.highest;
 		/* Each round ends below something that was in the way. */

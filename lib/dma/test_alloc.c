@@ -27,17 +27,19 @@ static void try_all(struct carrier *c)
 		{.boundary = 16384, .alignment = 256},
 		{.boundary = 65536, .alignment = 8192, .max_segment = 40000},
 	};
-	static const uint64_t lens[] = {1, 64, 3000, 4096};
+	static const uint64_t lens[] = {1, 64, 3000, 4096, 12000, 40000};
 
 	for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
 		struct r3_dma_tag *tag = carrier_tag(c, want[i]);
 		void *ptr[64];
 		unsigned n = 0;
 
-		for (unsigned j = 0; j < 8; j++) {
-			uint64_t len = lens[j % 4];
+		for (unsigned j = 0; j < 18; j++) {
+			uint64_t len = lens[j % 6];
 			r3_iova iova;
 
+			if (len > r3_dma_tag_constraints(tag)->max_segment)
+				continue;
 			if (r3_dma_alloc(tag, len, &ptr[n], &iova))
 				fail_msg("%u: %s", i, r3_error_text());
 			check_piece(c, tag, ptr[n++], iova, len);
@@ -66,7 +68,7 @@ static void alloc_fits_the_tag_with_gaps(void **state)
 	try_all(carrier_open(&(struct carrier_opts){.arena = 4 << 20,
 						    .caps = R3_CAP_DMA_ASSIGNED,
 						    .first = 0x12345000,
-						    .chunk = 512 << 10}));
+						    .chunk = 256 << 10}));
 }
 
 static void alloc_stays_below_the_highest_address(void **state)

@@ -152,6 +152,27 @@ static inline void *carrier_buf(struct carrier *c, uint64_t len, uint64_t align)
 	return buf;
 }
 
+/** A carrier with one map, of @reserve bytes of bounce memory, whose tag wants 16 bytes
+ *  of alignment. */
+static inline struct r3_dma_map *carrier_open_map(struct carrier **c,
+						  const struct carrier_opts *opts, uint64_t reserve)
+{
+	*c = carrier_open(opts);
+	struct r3_dma_tag *tag = carrier_tag(*c, (struct r3_dma_constraints){.alignment = 16});
+	struct r3_dma_map *map = carrier_map_create(tag, reserve);
+
+	r3_dma_tag_unref(tag);
+	return map;
+}
+
+static inline void carrier_close_map(struct carrier *c, struct r3_dma_map *map)
+{
+	r3_dma_unload(map);
+	assert_int_equal(r3_dma_map_destroy(map), 0);
+	assert_int_equal(carrier_used(c), 0);
+	carrier_close(c);
+}
+
 /** Every law of the tag that segments of @len bytes must keep. */
 static inline void check_segments(const struct r3_dma_map *map, uint64_t len)
 {

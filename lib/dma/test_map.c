@@ -180,7 +180,8 @@ static void memory_beyond_the_highest_address_is_bounced(void **state)
 	assert_int_equal(r3_dma_bounced(w.map), 0);
 	r3_dma_unload(w.map);
 
-	/* Half of it is too high, and what is free is too. */
+	/* Half of it is too high, then all; and what is free is too. */
+	assert_int_equal(r3_dma_load(w.map, limit + 100, 100, BOTH, NULL), -ENOMEM);
 	assert_int_equal(r3_dma_load(w.map, limit - 100, 200, BOTH, NULL), -ENOMEM);
 	assert_null(segs(&w, 0));
 	r3_arena_free(carrier_arena(w.c), buf);
@@ -286,7 +287,10 @@ static void refused_loads_leave_the_map_as_it_was(void **state)
 	struct r3_mem *mem = r3_arena_mem(carrier_arena(w.c));
 	struct r3_sg huge[] = {{buf, SIZE_MAX}, {buf, 2}};
 	struct r3_sg empty[] = {{buf, 0}, {buf, 0}};
-	struct r3_dma_map *other;
+	struct r3_dma_tag *any = carrier_tag(w.c, (struct r3_dma_constraints){0});
+	struct r3_dma_map *other, *endless = carrier_map_create(any, 0);
+
+	r3_dma_tag_unref(any);
 
 	assert_int_equal(r3_dma_load(w.map, buf, 64, 0, NULL), -EINVAL);
 	assert_int_equal(r3_dma_load(w.map, buf, 64, R3_DMA_BOUNCE, NULL), -EINVAL);
@@ -297,7 +301,9 @@ static void refused_loads_leave_the_map_as_it_was(void **state)
 	assert_int_equal(r3_dma_load_sg(w.map, empty, 2, BOTH, NULL), -EINVAL);
 	assert_int_equal(r3_dma_load_sg(w.map, empty, 0, BOTH, NULL), -EINVAL);
 	assert_int_equal(r3_dma_load_mem(w.map, mem, r3_mem_size(mem), 1, BOTH, NULL), -EINVAL);
-	assert_int_equal(r3_dma_load_mem(w.map, mem, 8, UINT64_MAX, BOTH, NULL), -EINVAL);
+	assert_int_equal(r3_dma_load_mem(endless, mem, 8, UINT64_MAX - 4, BOTH, NULL), -EINVAL);
+	assert_non_null(strstr(r3_error_text(), "of a memory of"));
+	assert_int_equal(r3_dma_map_destroy(endless), 0);
 	assert_null(segs(&w, 0));
 	assert_int_equal(r3_dma_bounced(w.map), 0);
 	r3_dma_sync(w.map, R3_DMA_PREWRITE);
