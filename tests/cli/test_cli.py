@@ -4,6 +4,7 @@
 
 usage: test_cli.py RING3 SOURCE_ROOT [TEST...]
 """
+import ctypes
 import json
 import os
 import re
@@ -16,6 +17,8 @@ import unittest
 RING3 = os.path.abspath(sys.argv[1])
 SOURCE = os.path.abspath(sys.argv[2])
 TIMEOUT = 60  # generous: a bound, not a goal
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 OK, FAILED, USAGE, ABSENT, NOT_PERMITTED = range(5)
 
@@ -310,6 +313,16 @@ class Show(Cli):
         self.assertEqual(len(got['config']), 2 * 4096)
         names = {c['name'] for c in got['capabilities']}
         self.assertTrue({'PCI Express', 'MSI-X'} <= names, names)
+
+    def test_nothing_left(self):
+        """The QEMU that an address started has ended before the command did."""
+        # ring3 is the reaper of nobody: what it leaves would become our child
+        self.assertEqual(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0)
+        for args in (['show', 'qemu:edu'], ['peek', 'qemu:edu', 'bar3', '0'],
+                     ['show', 'qemu:no-such-device']):
+            ring3(*args)
+            with self.assertRaises(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
 
     def test_text_has_each_field(self):
         def labels(value):
