@@ -8,8 +8,8 @@
 
 #include <errno.h>
 
-#define ARENA_SIZE  (UINT64_C(64) << 20)
-#define MAX_ALIGN   (UINT64_C(1) << 30)
+#define ARENA_SIZE (UINT64_C(64) << 20)
+#define MAX_ALIGN  (UINT64_C(1) << 30)
 
 static uint64_t round_up(uint64_t value, uint64_t to)
 {
@@ -37,7 +37,8 @@ static int choose_iova(struct r3_device *dev, uint64_t len, uint64_t *iova)
 	bool found = false;
 	for (unsigned i = 0; i < limits.nwindows && i < 8; i++) {
 		uint64_t first = limits.window[i].first, last = limits.window[i].last;
-		uint64_t at = round_up(first > R3_DEVICE_LOWEST_IOVA ? first : R3_DEVICE_LOWEST_IOVA, align);
+		uint64_t at = round_up(
+			first > R3_DEVICE_LOWEST_IOVA ? first : R3_DEVICE_LOWEST_IOVA, align);
 
 		if (at < first || at > last || last - at < len - 1 || (found && at >= *iova))
 			continue;

@@ -71,6 +71,26 @@ static void alloc_fits_the_tag_with_gaps(void **state)
 						    .chunk = 256 << 10}));
 }
 
+static void no_piece_lies_across_a_gap(void **state)
+{
+	struct carrier *c = carrier_open(
+		&(struct carrier_opts){.caps = R3_CAP_DMA_ASSIGNED, .chunk = 64 << 10});
+	struct r3_dma_tag *tag = carrier_tag(c, (struct r3_dma_constraints){0});
+	void *ptr[8];
+	r3_iova iova;
+
+	for (unsigned i = 0; i < 8; i++) {
+		if (r3_dma_alloc(tag, 40000, &ptr[i], &iova))
+			fail_msg("%u: %s", i, r3_error_text());
+		check_piece(c, tag, ptr[i], iova, 40000);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		r3_dma_free(tag, ptr[i]);
+	assert_int_equal(carrier_used(c), 0);
+	r3_dma_tag_unref(tag);
+	carrier_close(c);
+}
+
 static void alloc_stays_below_the_highest_address(void **state)
 {
 	struct carrier *c = carrier_open(
@@ -117,6 +137,7 @@ int main(void)
 		cmocka_unit_test(alloc_fits_the_tag),
 		cmocka_unit_test(alloc_fits_the_tag_at_odd_addresses),
 		cmocka_unit_test(alloc_fits_the_tag_with_gaps),
+		cmocka_unit_test(no_piece_lies_across_a_gap),
 		cmocka_unit_test(alloc_stays_below_the_highest_address),
 		cmocka_unit_test(alloc_refuses_what_no_segment_holds),
 	};
