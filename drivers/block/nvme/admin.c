@@ -40,6 +40,7 @@ void nvme_admin_free(struct r3_nvme *nvme)
 {
 	struct nvme_admin *admin = &nvme->admin;
 
+	r3_dma_unload(admin->map);
 	r3_dma_map_destroy(admin->map);
 	r3_dma_free(nvme->ring_tag, admin->list);
 	nvme_pair_free(nvme, &admin->pair);
@@ -48,6 +49,7 @@ void nvme_admin_free(struct r3_nvme *nvme)
 void nvme_admin_reset(struct r3_nvme *nvme)
 {
 	nvme_pair_reset(&nvme->admin.pair);
+	r3_dma_unload(nvme->admin.map);
 	for (unsigned i = 0; i < NVME_ADMIN_ROLES; i++)
 		nvme->admin.slot[i].busy = nvme->admin.slot[i].done = false;
 }
@@ -62,7 +64,7 @@ int nvme_admin_post(struct r3_nvme *nvme, enum nvme_admin_role role, const struc
 
 	/* The role and a count, so that a completion that comes late is told apart. */
 	uint16_t count = (uint16_t)((admin->slot[role].cid >> ROLE_BITS) + 1);
-	uint16_t cid = (uint16_t)(count << ROLE_BITS | role);
+	uint16_t cid = (uint16_t)((unsigned)count << ROLE_BITS | role);
 
 	pair->sq[pair->sq_tail] = *cmd;
 	pair->sq[pair->sq_tail].cid = R3_LE16(cid);
@@ -103,7 +105,7 @@ void nvme_admin_poll(struct r3_nvme *nvme)
 		nvme_pair_pop(pair);
 	}
 	if (taken)
-		r3_write32(nvme->bar, pair->cq_doorbell, pair->cq_head);
+		nvme_pair_give_back(nvme, pair);
 }
 
 /* Submit and wait. */
@@ -145,60 +147,63 @@ static int execute(struct r3_nvme *nvme, const struct nvme_cmd *cmd, uint32_t *r
 	return 0;
 }
 
-static bool unanswered(int rc, const struct r3_nvme *nvme)
+/* Give the data to the controller, which way the opcode says. */
+static int map_data(struct r3_nvme *nvme, struct nvme_cmd *cmd, void *data, uint32_t len)
 {
-	return rc < 0 && nvme->admin.slot[NVME_ADMIN_SYNC].busy;
+	struct nvme_admin *admin = &nvme->admin;
+	bool to = cmd->opcode & NVME_OPCODE_TO_CTRL, from = cmd->opcode & NVME_OPCODE_FROM_CTRL;
+	const struct r3_dma_seg *seg;
+	unsigned nseg;
+	int rc = r3_dma_load(admin->map, data, len,
+			     (to ? R3_DMA_TO_DEVICE : 0) | (from ? R3_DMA_FROM_DEVICE : 0), NULL);
+
+	if (rc < 0)
+		return r3_error_prefix(rc, "admin command 0x%02x", cmd->opcode);
+	/* By PRPs always: over PCIe admin commands have no SGLs (4.4). */
+	seg = r3_dma_segs(admin->map, &nseg);
+	rc = nvme_prp_build(&cmd->dptr, seg, nseg, nvme->page, admin->list, admin->list_iova);
+	if (rc < 0) {
+		r3_dma_unload(admin->map);
+		return rc;
+	}
+	r3_dma_sync(admin->map, (to ? R3_DMA_PREWRITE : 0) | (from ? R3_DMA_PREREAD : 0));
+	return 0;
+}
+
+static void unmap_data(struct r3_nvme *nvme, const struct nvme_cmd *cmd)
+{
+	bool to = cmd->opcode & NVME_OPCODE_TO_CTRL, from = cmd->opcode & NVME_OPCODE_FROM_CTRL;
+
+	r3_dma_sync(nvme->admin.map, (to ? R3_DMA_POSTWRITE : 0) | (from ? R3_DMA_POSTREAD : 0));
+	r3_dma_unload(nvme->admin.map);
 }
 
 int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uint32_t len,
 	       uint32_t *result, uint32_t *status)
 {
-	struct nvme_admin *admin = &nvme->admin;
 	struct nvme_cmd own = *cmd;
-	unsigned pre = 0, post = 0, flags = 0;
-	int rc;
+	char why[160];
+	int rc = 0;
 
 	if (status)
 		*status = 0;
 	if (nvme->gone)
 		return r3_error_set(ENODEV, "%s: the device is gone", nvme->name);
-	if (len) {
-		if (own.opcode & NVME_OPCODE_TO_CTRL) {
-			flags |= R3_DMA_TO_DEVICE;
-			pre |= R3_DMA_PREWRITE;
-			post |= R3_DMA_POSTWRITE;
-		}
-		if (own.opcode & NVME_OPCODE_FROM_CTRL) {
-			flags |= R3_DMA_FROM_DEVICE;
-			pre |= R3_DMA_PREREAD;
-			post |= R3_DMA_POSTREAD;
-		}
-		rc = r3_dma_load(admin->map, data, len, flags, NULL);
-		if (rc < 0)
-			return r3_error_prefix(rc, "admin command 0x%02x", own.opcode);
-
-		unsigned nseg;
-		const struct r3_dma_seg *seg = r3_dma_segs(admin->map, &nseg);
-
-		/* By PRPs always: over PCIe admin commands have no SGLs (4.4). */
-		rc = nvme_prp_build(&own.dptr, seg, nseg, nvme->page, admin->list,
-				    admin->list_iova);
-		if (rc < 0)
-			goto unload;
-		r3_dma_sync(admin->map, pre);
-	}
+	if (len)
+		rc = map_data(nvme, &own, data, len);
+	if (rc < 0)
+		return rc;
 	rc = execute(nvme, &own, result, status);
-	if (unanswered(rc, nvme) && !nvme->starting) {
-		char why[80];
-
-		snprintf(why, sizeof(why), "admin command 0x%02x: %s", own.opcode,
-			 rc == -ENODEV ? "device gone" : "no answer");
-		(void)nvme_recover(nvme, why);
+	if (!nvme->admin.slot[NVME_ADMIN_SYNC].busy) {
+		unmap_data(nvme, &own);
+		return rc;
 	}
-	if (len && rc == 0)
-		r3_dma_sync(admin->map, post);
-unload:
-	r3_dma_unload(admin->map);
+	/* Not answered: the memory is the controller's until it is disabled. */
+	if (!nvme->starting) {
+		snprintf(why, sizeof(why), "%s", r3_error_text());
+		(void)nvme_recover(nvme, why);
+		r3_error_set(-rc, "%s", why);
+	}
 	return rc;
 }
 

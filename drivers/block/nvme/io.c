@@ -270,16 +270,6 @@ static inline void slot_free(struct nvme_queue *q, struct nvme_slot *slot)
 	q->free[q->nfree++] = index_of(slot);
 }
 
-/* Tell the controller which entries it may write again. They were read before: the
- * branches on what was read order this store behind those loads. */
-static void give_back(struct nvme_queue *q, unsigned taken)
-{
-	if (!taken)
-		return;
-	q->completed += taken;
-	r3_write32_relaxed(q->nvme->bar, q->pair.cq_doorbell, q->pair.cq_head);
-}
-
 int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
 {
 	struct nvme_queue *q = (struct nvme_queue *)blkq;
@@ -307,7 +297,10 @@ int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
 		reqs[n++] = slot->req;
 		slot_free(q, slot);
 	}
-	give_back(q, n - done + lies);
+	if (n - done + lies) {
+		q->completed += n - done;
+		nvme_pair_give_back(q->nvme, &q->pair);
+	}
 	r3_gate_leave(&q->gate);
 	return (int)n;
 }
@@ -338,7 +331,7 @@ static void slot_done(struct nvme_queue *q, struct nvme_slot *slot)
 	q->done[q->ndone++] = index_of(slot);
 }
 
-void nvme_io_collect(struct nvme_queue *q)
+unsigned nvme_io_collect(struct nvme_queue *q)
 {
 	const struct nvme_cqe *cqe;
 	unsigned taken = 0;
@@ -349,10 +342,11 @@ void nvme_io_collect(struct nvme_queue *q)
 		if (slot) {
 			finish(slot, NVME_CQE_STATUS(R3_LE16(cqe->sf)));
 			slot_done(q, slot);
+			q->completed++;
 		}
 		nvme_pair_pop(&q->pair);
 	}
-	give_back(q, taken);
+	return taken;
 }
 
 void nvme_io_fail(struct nvme_queue *q, struct nvme_slot *slot, int err)

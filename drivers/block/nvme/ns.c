@@ -73,7 +73,8 @@ static struct r3_block_limits limits_of(const struct r3_nvme *nvme, const struct
 	struct r3_block_limits limits = {
 		.size = R3_LE64(id->nsze) << shift,
 		.block_size = block,
-		.physical_block_size = (uint32_t)(round_down_pow2(granule) << shift),
+		.physical_block_size =
+			(uint32_t)at_most(round_down_pow2(granule) << shift, NVME_MAX_LEN),
 		.max_len = at_most(nvme->max_len, NLB_MAX << shift),
 		.max_sg = NVME_MAX_SEGS,
 		.features = R3_BLOCK_FUA,

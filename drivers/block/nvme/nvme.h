@@ -165,6 +165,13 @@ struct r3_nvme {
 	unsigned in_vain;   /* recoveries without progress between them */
 };
 
+/** Tell the controller which completions were taken. They were read before: the branches
+ *  on what was read order this store behind those loads. */
+static inline void nvme_pair_give_back(struct r3_nvme *nvme, const struct nvme_pair *pair)
+{
+	r3_write32_relaxed(nvme->bar, pair->cq_doorbell, pair->cq_head);
+}
+
 /* ctrl.c */
 
 int nvme_ctrl_probe(struct r3_nvme *nvme);
@@ -265,8 +272,9 @@ int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max);
 int nvme_arm(struct r3_blkq *blkq);
 /* For the control thread, while the gate is closed: */
 void nvme_io_ring(struct nvme_queue *q);
-/** Move what has completed to the done list. */
-void nvme_io_collect(struct nvme_queue *q);
+/** Move what has completed to the done list. Returns how many entries that took; the
+ *  doorbell is the caller's, who knows whether there still is a queue behind it. */
+unsigned nvme_io_collect(struct nvme_queue *q);
 /** Complete a slot whose command the controller does not have (any more). */
 void nvme_io_fail(struct nvme_queue *q, struct nvme_slot *slot, int err);
 /** Put a slot's command into the queue again. */

@@ -41,7 +41,7 @@ static uint32_t age(const struct nvme_queue *q, const struct nvme_slot *slot)
 
 static void fail_queue(struct nvme_queue *q, int err)
 {
-	nvme_io_collect(q);
+	(void)nvme_io_collect(q);
 	q->gone = true;
 	for (uint32_t i = 0; i < q->blkq.depth; i++)
 		if (in_flight(&q->slot[i]))
@@ -99,7 +99,7 @@ static int close_gates(struct r3_nvme *nvme)
 	return 0;
 }
 
-/* The controller does not even disable itself: reset it from outside. */
+/* From outside, when the controller does not obey. */
 static int reset_device(struct r3_nvme *nvme)
 {
 	int rc;
@@ -113,25 +113,6 @@ static int reset_device(struct r3_nvme *nvme)
 	if (rc == 0)
 		rc = nvme_ctrl_disable(nvme);
 	return rc;
-}
-
-static int restart_queue(struct nvme_queue *q)
-{
-	int rc = nvme_queue_create(q);
-
-	if (rc < 0)
-		return rc;
-	for (uint32_t i = 0; i < q->blkq.depth; i++) {
-		struct nvme_slot *slot = &q->slot[i];
-
-		if (!in_flight(slot))
-			continue;
-		if (slot->resets++ < RESETS_MOST)
-			nvme_io_again(q, slot);
-		else
-			nvme_io_fail(q, slot, slot->aborted ? -ETIMEDOUT : -EIO);
-	}
-	return 0;
 }
 
 static bool in_vain(struct r3_nvme *nvme)
@@ -148,6 +129,41 @@ static bool in_vain(struct r3_nvme *nvme)
 	return ++nvme->in_vain > VAIN_MOST;
 }
 
+/* The controller is disabled. What it has completed is safe in the done lists before the
+ * rings begin anew. */
+static int start_again(struct r3_nvme *nvme)
+{
+	int rc = 0;
+
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
+		if (queue_at(nvme, qid))
+			(void)nvme_io_collect(queue_at(nvme, qid));
+	if (in_vain(nvme))
+		return r3_error_set(ENODEV, "%s: %u resets, and nothing ever completes", nvme->name,
+				    VAIN_MOST);
+	rc = nvme_ctrl_start(nvme);
+	nvme->starting = true; /* no recovery inside this one */
+	for (unsigned qid = 1; rc == 0 && qid <= nvme->nqueues; qid++)
+		if (queue_at(nvme, qid))
+			rc = nvme_queue_create(queue_at(nvme, qid));
+	nvme->starting = false;
+	return rc;
+}
+
+static void submit_again(struct nvme_queue *q)
+{
+	for (uint32_t i = 0; i < q->blkq.depth; i++) {
+		struct nvme_slot *slot = &q->slot[i];
+
+		if (!in_flight(slot))
+			continue;
+		if (slot->resets++ < RESETS_MOST)
+			nvme_io_again(q, slot);
+		else
+			nvme_io_fail(q, slot, slot->aborted ? -ETIMEDOUT : -EIO);
+	}
+}
+
 int nvme_recover(struct r3_nvme *nvme, const char *why)
 {
 	int rc;
@@ -162,30 +178,27 @@ int nvme_recover(struct r3_nvme *nvme, const char *why)
 	r3_log(R3_LOG_WARN, "%s: resetting the controller: %s", nvme->name, why);
 
 	rc = nvme_ctrl_disable(nvme);
-	if (rc < 0 && rc != -ENODEV)
-		rc = reset_device(nvme);
-	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
-		if (queue_at(nvme, qid))
-			nvme_io_collect(queue_at(nvme, qid));
-	if (rc == 0 && in_vain(nvme))
-		rc = r3_error_set(EIO, "%s: %u resets, and nothing ever completes", nvme->name,
-				  VAIN_MOST);
 	if (rc == 0)
-		rc = nvme_ctrl_start(nvme);
-	nvme->starting = true; /* a queue that cannot be made again is not worth a reset */
-	for (unsigned qid = 1; rc == 0 && qid <= nvme->nqueues; qid++)
-		if (queue_at(nvme, qid))
-			rc = restart_queue(queue_at(nvme, qid));
-	nvme->starting = false;
+		rc = start_again(nvme);
+	if (rc < 0 && rc != -ENODEV) {
+		rc = reset_device(nvme);
+		if (rc == 0)
+			rc = start_again(nvme);
+	}
 	if (rc < 0) {
 		nvme_recover_give_up(nvme, r3_error_text());
 		return r3_error_set(ENODEV, "%s: gone after a failed reset", nvme->name);
 	}
 	if (r3_irq_get_type(nvme->irq) == R3_IRQ_INTX)
 		r3_write32(nvme->bar, NVME_REG_INTMC, 1);
-	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
-		if (queue_at(nvme, qid))
-			nvme_queue_open_gate(queue_at(nvme, qid));
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++) {
+		struct nvme_queue *q = queue_at(nvme, qid);
+
+		if (q) {
+			submit_again(q);
+			nvme_queue_open_gate(q);
+		}
+	}
 	for (struct nvme_ns *ns = nvme->namespaces; ns; ns = ns->next)
 		nvme_ns_event(ns, R3_BLOCK_EVENT_RESET, 0);
 	return 0;
@@ -236,7 +249,8 @@ static bool look_at(struct nvme_queue *q)
 		r3_gate_open(&q->gate);
 		return false; /* its thread is at work: look again by the next tick */
 	}
-	nvme_io_collect(q); /* an interrupt was lost, or nobody reaps */
+	if (nvme_io_collect(q)) /* an interrupt was lost, or nobody reaps */
+		nvme_pair_give_back(nvme, &q->pair);
 	hopeless = oldest(q) > 2 * nvme->io_ticks;
 	if (!hopeless)
 		abort_overdue(q);
