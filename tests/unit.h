@@ -6,6 +6,7 @@
 #ifndef RING3_TESTS_UNIT_H
 #define RING3_TESTS_UNIT_H
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,6 +44,19 @@ static inline uint64_t test_random(uint64_t *state)
 static inline unsigned test_random_below(uint64_t *state, unsigned n)
 {
 	return (unsigned)(test_random(state) % n);
+}
+
+/** Descriptors that this process has open. */
+static inline unsigned test_count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
 }
 
 #endif

@@ -9,7 +9,8 @@
  * read something back to flush writes. Writes may be posted.
  *
  * A read that cannot be done (removed device, out of range, misaligned) returns
- * all ones as a PCI bus does; such a write goes nowhere. r3_region_rw() says why.
+ * all ones as a PCI bus does; such a write goes nowhere. r3_region_read()
+ * and r3_region_write() say why.
  */
 #ifndef RING3_REGION_H
 #define RING3_REGION_H

@@ -2,21 +2,8 @@
 /* Opened and closed, again and again: everything is given back. */
 #include "suite.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 /* Mappings of files, which no leak checker of the heap sees. */
 static unsigned count_maps(void)
@@ -74,8 +61,8 @@ void test_life(void **state)
 		for (unsigned i = 0; i < n; i++)
 			r3_blkq_close(queues[(i + round) % n]);
 		if (round == 0)
-			fds = count_fds();
-		assert_int_equal(count_fds(), fds);
+			fds = test_count_fds();
+		assert_int_equal(test_count_fds(), fds);
 	}
 	suite_close();
 
@@ -88,10 +75,10 @@ void test_life(void **state)
 		suite_close();
 		/* the first one may have opened what stays */
 		if (round == 0) {
-			fds = count_fds();
+			fds = test_count_fds();
 			maps = count_maps();
 		}
-		assert_int_equal(count_fds(), fds);
+		assert_int_equal(test_count_fds(), fds);
 		assert_int_equal(count_maps(), maps);
 	}
 

@@ -4,23 +4,10 @@
 #include "contract.h"
 #include "fake/fake_device.h"
 
-#include <dirent.h>
 #include <string.h>
 
 const char *contract_address;
 static uint64_t seed;
-
-unsigned contract_count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 /* ---- opening ---- */
 
@@ -69,7 +56,7 @@ int contract_setup(void **state)
 	struct contract *c = calloc(1, sizeof(*c));
 
 	assert_non_null(c);
-	c->fds = contract_count_fds();
+	c->fds = test_count_fds();
 	c->random = seed++;
 	c->dev = contract_open();
 	*state = c;
@@ -81,7 +68,7 @@ int contract_teardown(void **state)
 	struct contract *c = *state;
 
 	r3_device_close(c->dev);
-	assert_int_equal(contract_count_fds(), c->fds);
+	assert_int_equal(test_count_fds(), c->fds);
 	free(c);
 	return 0;
 }

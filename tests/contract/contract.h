@@ -25,8 +25,6 @@ extern const char *contract_address;
 /** Open contract_address; "fake:VARIANT" is made here. Fails the test if it cannot. */
 struct r3_device *contract_open(void);
 
-unsigned contract_count_fds(void);
-
 int contract_setup(void **state);
 int contract_teardown(void **state);
 

@@ -120,7 +120,7 @@ static void foreign_memory_comes_and_goes(void **state)
 	arena_of(c);
 	assert_ok(c->dev->ops->dma_limits(c->dev, &limits));
 	assert_ok(r3_mem_create("foreign", 1 << 20, 0, &mem));
-	fds = contract_count_fds();
+	fds = test_count_fds();
 	for (unsigned i = 0; i < 10; i++) {
 		/* far from where the core puts the arena */
 		extent[0].iova = (limits.window[limits.nwindows - 1].last + 1 - (16 << 20)) &
@@ -130,7 +130,7 @@ static void foreign_memory_comes_and_goes(void **state)
 		for (unsigned j = 0; j < n; j++)
 			assert_ok(c->dev->ops->dma_unmap(c->dev, extent[j].iova, extent[j].len));
 	}
-	assert_true(contract_count_fds() <= fds);
+	assert_true(test_count_fds() <= fds);
 	n = R3_DEVICE_ARENA_EXTENTS;
 	assert_true(c->dev->ops->dma_map(c->dev, mem, 1, 4096, prot, extent, &n) < 0);
 	assert_true(c->dev->ops->dma_unmap(c->dev, 0x1000, 4096) < 0);

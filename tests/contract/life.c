@@ -35,7 +35,7 @@ static void opens_again_after_close(void **state)
 
 	r3_device_close(c->dev);
 	c->dev = NULL;
-	assert_int_equal(contract_count_fds(), c->fds);
+	assert_int_equal(test_count_fds(), c->fds);
 	c->dev = contract_open();
 	r3_device_close(NULL);
 }
@@ -73,7 +73,7 @@ static void unknown_keys_are_refused(void **state)
 	snprintf(text, sizeof(text), "%s,no-such-key=1", contract_address);
 	assert_int_equal(r3_device_open(text, NULL, &dev), -EINVAL);
 	assert_non_null(strstr(r3_error_text(), "no-such-key"));
-	assert_int_equal(contract_count_fds(), c->fds);
+	assert_int_equal(test_count_fds(), c->fds);
 }
 
 static void quiet_device_has_no_events(void **state)
