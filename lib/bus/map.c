@@ -116,6 +116,8 @@ int r3_device_region(struct r3_device *dev, unsigned index, struct r3_region **o
 	};
 	map(region, &info);
 	dev->region[index] = &region->base;
+	if (r3_device_gone(dev)) /* since we asked: another thread's access noticed */
+		region->base.map_len = 0;
 	*out = &region->base;
 	return 0;
 }

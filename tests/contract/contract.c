@@ -116,6 +116,7 @@ static int run_all(void)
 	failed += run("pci", contract_pci, contract_npci);
 	failed += run("irq", contract_irq, contract_nirq);
 	failed += run("dma", contract_dma, contract_ndma);
+	failed += run("walk", contract_walk, contract_nwalk);
 	return failed;
 }
 

@@ -60,9 +60,10 @@ struct contract_model {
 /** NULL where nothing is known of the device. */
 const struct contract_model *contract_model(struct r3_device *dev);
 
-/* One list per folder of the contract. */
+/* One list per chapter of the contract. */
 extern const struct CMUnitTest contract_life[], contract_regions[], contract_pci[], contract_irq[],
-	contract_dma[];
-extern const size_t contract_nlife, contract_nregions, contract_npci, contract_nirq, contract_ndma;
+	contract_dma[], contract_walk[];
+extern const size_t contract_nlife, contract_nregions, contract_npci, contract_nirq, contract_ndma,
+	contract_nwalk;
 
 #endif
