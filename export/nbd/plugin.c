@@ -433,4 +433,6 @@ static struct nbdkit_plugin plugin = {
 	.zero = plugin_zero,
 };
 
+/* nbdkit's header defines what nbdkit looks up, and does not declare it. */
+struct nbdkit_plugin *plugin_init(void);
 NBDKIT_REGISTER_PLUGIN(plugin)
