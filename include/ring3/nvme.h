@@ -2,7 +2,7 @@
 /*
  * What NVMe offers beyond a block device: the controller itself. Layouts are in
  * spec/nvme.h. All calls are for the thread of the block handle, and block for a
- * bounded time (the admin time-out, 5 s unless the options said otherwise).
+ * bounded time (the admin time-out: that of the options, at least 1 s; else 5 s).
  */
 #ifndef RING3_NVME_H
 #define RING3_NVME_H

@@ -197,10 +197,8 @@ static void configure(struct nvme_stub *stub, uint32_t cc)
 						    .irq = true};
 		stub->csts |= NVME_CSTS_RDY;
 	}
-	if (cc & NVME_CC_SHN_MASK) {
-		stub->shutdowns++;
+	if (cc & NVME_CC_SHN_MASK)
 		stub->csts |= NVME_CSTS_SHST_COMPLETE;
-	}
 }
 
 static uint64_t read_register(const struct nvme_stub *stub, uint64_t off)

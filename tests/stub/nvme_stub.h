@@ -97,7 +97,7 @@ struct nvme_stub {
 	bool ignore_abort;
 
 	/* what happened */
-	unsigned enables, commands, doorbells, interrupts, aborts, shutdowns;
+	unsigned enables, commands, doorbells, interrupts, aborts;
 	unsigned faults;   /* addresses that the device cannot reach */
 	unsigned mistakes; /* of the driver: full queues, doorbells out of range */
 	unsigned flushes, sgls, prp_lists, deallocated, fua;

@@ -75,6 +75,10 @@ static unsigned identify(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 			if (stub->ns[id - 1].blocks)
 				data.list.ns[n++] = id;
 		break;
+	case NVME_CNS_CSI_CTRL:
+		if (!(NVME_CAP_CSS(stub->cap) & NVME_CAP_CSS_CSI))
+			return NVME_SC_INVALID_FIELD;
+		break;
 	default:
 		return NVME_SC_INVALID_FIELD;
 	}

@@ -131,6 +131,8 @@ unsigned nvme_stub_io(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 
 	if (!cmd->nsid || cmd->nsid > STUB_NAMESPACES || !ns->blocks)
 		return NVME_SC_INVALID_NS;
+	if (cmd->opcode == NVME_CMD_FLUSH && (cmd->cdw10 || cmd->cdw11 || cmd->cdw12))
+		return NVME_SC_INVALID_FIELD; /* reserved */
 	if (cmd->opcode == NVME_CMD_FLUSH) {
 		stub->flushes++;
 		return 0;

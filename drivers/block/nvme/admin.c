@@ -207,12 +207,12 @@ int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uin
 	return rc;
 }
 
-int nvme_identify(struct r3_nvme *nvme, uint8_t cns, uint32_t nsid, void *data)
+int nvme_identify(struct r3_nvme *nvme, uint8_t cns, uint32_t nsid, void *data, uint32_t *status)
 {
 	struct nvme_cmd cmd = {
 		.opcode = NVME_ADMIN_IDENTIFY, .nsid = R3_LE32(nsid), .cdw10 = R3_LE32(cns)};
 
-	return r3_error_prefix(nvme_admin(nvme, &cmd, data, 4096, NULL, NULL), "identify");
+	return r3_error_prefix(nvme_admin(nvme, &cmd, data, 4096, NULL, status), "identify");
 }
 
 /* ---- passthrough ---- */

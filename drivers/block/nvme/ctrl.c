@@ -115,13 +115,15 @@ static int enable(struct r3_nvme *nvme)
 	const struct nvme_pair *admin = &nvme->admin.pair;
 	uint32_t size = admin->entries - 1u;
 	unsigned mps = NVME_CAP_MPSMIN(nvme->cap);
+	unsigned css =
+		NVME_CAP_CSS(nvme->cap) & NVME_CAP_CSS_NVM ? NVME_CC_CSS_NVM : NVME_CC_CSS_ALL;
 
 	nvme_admin_reset(nvme);
 	r3_write32(nvme->bar, NVME_REG_AQA, size << 16 | size);
 	r3_write64(nvme->bar, NVME_REG_ASQ, admin->sq_iova.v);
 	r3_write64(nvme->bar, NVME_REG_ACQ, admin->cq_iova.v);
 	r3_write32(nvme->bar, NVME_REG_CC,
-		   NVME_CC_EN | NVME_CC_CSS(NVME_CC_CSS_NVM) | NVME_CC_MPS(mps) | NVME_CC_AMS_RR |
+		   NVME_CC_EN | NVME_CC_CSS(css) | NVME_CC_MPS(mps) | NVME_CC_AMS_RR |
 			   NVME_CC_IOSQES(6) | NVME_CC_IOCQES(4));
 	return wait_ready(nvme, true);
 }
@@ -134,8 +136,6 @@ static bool in_range(uint8_t sizes, unsigned want)
 /* Limits of write zeroes and deallocate, which came with 2.0 (CNS 06h). */
 static int identify_nvm(struct r3_nvme *nvme)
 {
-	const struct nvme_cmd cmd = {.opcode = NVME_ADMIN_IDENTIFY,
-				     .cdw10 = R3_LE32(NVME_CNS_CSI_CTRL)};
 	struct nvme_id_ctrl_nvm nvm;
 	uint32_t status;
 	int rc;
@@ -145,7 +145,7 @@ static int identify_nvm(struct r3_nvme *nvme)
 	if (!(NVME_CAP_CSS(nvme->cap) & NVME_CAP_CSS_CSI) &&
 	    r3_read32(nvme->bar, NVME_REG_VS) < NVME_VS(2, 0, 0))
 		return 0;
-	rc = nvme_admin(nvme, &cmd, &nvm, sizeof(nvm), NULL, &status);
+	rc = nvme_identify(nvme, NVME_CNS_CSI_CTRL, 0, &nvm, &status);
 	if (rc < 0)
 		return status ? 0 : rc; /* optional until 2.0: then there are no limits */
 	if (nvm.wzsl && nvm.wzsl < 64 - 16)
@@ -160,7 +160,7 @@ static int identify_nvm(struct r3_nvme *nvme)
 static int identify(struct r3_nvme *nvme)
 {
 	struct nvme_id_ctrl *id = &nvme->id;
-	int rc = nvme_identify(nvme, NVME_CNS_CTRL, 0, id);
+	int rc = nvme_identify(nvme, NVME_CNS_CTRL, 0, id, NULL);
 
 	if (rc < 0)
 		return rc;

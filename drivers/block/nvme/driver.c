@@ -9,9 +9,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define TICKS_OF_TIMEOUT 8
-#define TICK_MIN         R3_NSEC_PER_MSEC
-#define TICK_MAX         (500 * R3_NSEC_PER_MSEC)
+#define TICKS_OF_TIMEOUT  8
+#define ADMIN_TIMEOUT_MIN R3_NSEC_PER_SEC
+#define TICK_MIN          R3_NSEC_PER_MSEC
+#define TICK_MAX          (500 * R3_NSEC_PER_MSEC)
 
 /* ---- DMA ---- */
 
@@ -57,7 +58,10 @@ static void set_times(struct r3_nvme *nvme, uint64_t timeout)
 		tick = TICK_MIN;
 	if (tick > TICK_MAX)
 		tick = TICK_MAX;
+	/* What is short for a request can be too short for an Identify. */
 	nvme->admin.timeout = timeout ? timeout : NVME_ADMIN_TIMEOUT;
+	if (nvme->admin.timeout < ADMIN_TIMEOUT_MIN)
+		nvme->admin.timeout = ADMIN_TIMEOUT_MIN;
 	nvme->tick_ns = tick;
 	nvme->io_ticks = io / tick < UINT32_MAX / 4 ? (uint32_t)(io / tick) : UINT32_MAX / 4;
 	nvme->ticked = r3_clock_now(nvme->clock);
@@ -110,7 +114,7 @@ int r3_nvme_open(struct r3_device *dev, const struct r3_block_opts *opts, struct
 	nvme->clock = r3_device_clock(dev);
 	nvme->epoll = nvme->timer = -1;
 	nvme->read_only = opts && opts->read_only;
-	nvme->event_budget = nvme->log_budget = 1;
+	nvme_event_ration(nvme);
 	set_times(nvme, opts ? opts->timeout_ns : 0);
 
 	rc = nvme_ctrl_probe(nvme);

@@ -31,13 +31,20 @@ void nvme_lie(struct r3_nvme *nvme, const char *fmt, ...)
 	r3_log(R3_LOG_WARN, "%s: ignored: %s", nvme->name, what);
 }
 
+void nvme_event_ration(struct r3_nvme *nvme)
+{
+	__atomic_store_n(&nvme->log_budget, LOGS_PER_TICK, __ATOMIC_RELAXED);
+	nvme->event_budget = EVENTS_PER_TICK;
+}
+
 /* ---- asynchronous events ---- */
 
 void nvme_event_arm(struct r3_nvme *nvme)
 {
 	const struct nvme_cmd cmd = {.opcode = NVME_ADMIN_ASYNC_EVENT};
 
-	if (nvme->events_off || !nvme->event_budget || nvme->admin.slot[NVME_ADMIN_EVENT].done)
+	if (nvme->gone || nvme->events_off || !nvme->event_budget ||
+	    nvme->admin.slot[NVME_ADMIN_EVENT].done)
 		return;
 	/* Busy: it is armed. A queue without room for it means no events. */
 	if (nvme_admin_post(nvme, NVME_ADMIN_EVENT, &cmd) == 0)
@@ -174,11 +181,10 @@ void nvme_dispatch(struct r3_nvme *nvme)
 	nvme_event_take(nvme);
 	/* Ticks count dispatches as well as time. A program that comes here late makes its
 	 * requests live longer, and never has them aborted for its own absence. */
-	if (now - nvme->ticked >= nvme->tick_ns) {
+	if (!nvme->gone && now - nvme->ticked >= nvme->tick_ns) {
 		nvme->ticked = now;
 		__atomic_store_n(&nvme->tick, nvme->tick + 1, __ATOMIC_RELAXED);
-		__atomic_store_n(&nvme->log_budget, LOGS_PER_TICK, __ATOMIC_RELAXED);
-		nvme->event_budget = EVENTS_PER_TICK;
+		nvme_event_ration(nvme);
 		nvme_event_arm(nvme);
 		nvme_recover_tick(nvme);
 	}

@@ -77,6 +77,7 @@ static void fill_dataless(const struct nvme_ns *ns, struct nvme_slot *slot,
 	switch (req->op) {
 	case R3_BLK_FLUSH:
 		cmd->opcode = NVME_CMD_FLUSH;
+		cmd->cdw10 = cmd->cdw11 = cmd->cdw12 = 0;
 		break;
 	case R3_BLK_WRITE_ZEROES:
 		cmd->opcode = NVME_CMD_WRITE_ZEROES;
@@ -133,7 +134,7 @@ int nvme_submit(struct r3_blkq *blkq, struct r3_blk_req *const *reqs, unsigned n
 
 	if (!r3_gate_enter(&q->gate))
 		return -EAGAIN;
-	if (unlikely(q->gone)) {
+	if (unlikely(__atomic_load_n(&q->gone, __ATOMIC_RELAXED))) {
 		rc = -ENODEV;
 		goto leave;
 	}
@@ -181,13 +182,11 @@ void nvme_io_ring(struct nvme_queue *q)
 int nvme_kick(struct r3_blkq *blkq)
 {
 	struct nvme_queue *q = (struct nvme_queue *)blkq;
-	bool gone;
+	bool gone = __atomic_load_n(&q->gone, __ATOMIC_RELAXED);
 
 	if (!r3_gate_enter(&q->gate))
 		return 0; /* whoever opens it rings */
-	gone = q->gone;
-	if (!gone)
-		nvme_io_ring(q);
+	nvme_io_ring(q);
 	r3_gate_leave(&q->gate);
 	return gone ? -ENODEV : 0;
 }
@@ -318,7 +317,7 @@ int nvme_arm(struct r3_blkq *blkq)
 		return 0;
 	ready = q->ndone || nvme_pair_peek(&q->pair);
 	/* The control thread masked the pin when it forwarded the interrupt. */
-	if (q->intx && !ready && !q->gone)
+	if (q->intx && !ready)
 		r3_write32(q->nvme->bar, NVME_REG_INTMC, 1);
 	r3_gate_leave(&q->gate);
 	return ready;

@@ -102,8 +102,11 @@ static int identify(struct nvme_ns *ns, struct r3_block_limits *limits, uint8_t 
 {
 	struct r3_nvme *nvme = ns->nvme;
 	struct nvme_id_ns id;
-	int rc = nvme_identify(nvme, NVME_CNS_NS, ns->nsid, &id);
+	uint32_t status;
+	int rc = nvme_identify(nvme, NVME_CNS_NS, ns->nsid, &id, &status);
 
+	if (rc < 0 && status == NVME_SC_INVALID_NS)
+		return r3_error_set(ENODEV, "%s: there is no namespace %u", nvme->name, ns->nsid);
 	if (rc == 0)
 		rc = check_format(nvme, ns->nsid, &id, shift);
 	if (rc < 0)
@@ -120,7 +123,7 @@ int r3_nvme_namespaces(struct r3_nvme *nvme, uint32_t *nsid, unsigned max)
 	unsigned n = 0;
 
 	while (n < NSIDS_MAX) {
-		int rc = nvme_identify(nvme, NVME_CNS_NS_ACTIVE_LIST, last, &list);
+		int rc = nvme_identify(nvme, NVME_CNS_NS_ACTIVE_LIST, last, &list, NULL);
 
 		if (rc < 0)
 			return rc;

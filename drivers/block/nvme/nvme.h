@@ -197,7 +197,8 @@ void nvme_admin_poll(struct r3_nvme *nvme);
  *  costs a controller reset: only then is its memory safe. */
 int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uint32_t len,
 	       uint32_t *result, uint32_t *status);
-int nvme_identify(struct r3_nvme *nvme, uint8_t cns, uint32_t nsid, void *data);
+/** 4096 bytes; @status as above, may be NULL. */
+int nvme_identify(struct r3_nvme *nvme, uint8_t cns, uint32_t nsid, void *data, uint32_t *status);
 
 /* prp.c, sgl.c: data pointers from segments */
 
@@ -212,8 +213,10 @@ int nvme_sgl_build(union nvme_dptr *dptr, const struct r3_dma_seg *seg, unsigned
 
 /* ---- I/O queues ---- */
 
-#define NVME_CID_NONE  UINT32_MAX
-#define NVME_CID_INDEX 0x3ffu /* the slot; above it a count that tells a stale cid */
+#define NVME_CID_NONE UINT32_MAX
+/* The slot; above it a count that tells a stale cid. A slot 3ffh would make FFFFh, which is
+ * no command (5.14.1.1). */
+#define NVME_CID_INDEX 0x3ffu
 #define NVME_CID_COUNT 0x400u
 #define NVME_DEPTH_MAX NVME_CID_INDEX
 
@@ -240,8 +243,8 @@ struct nvme_queue {
 	uint32_t nsid;
 	uint8_t lba_shift;
 	bool gone;       /* nothing is accepted any more */
+	bool failed;     /* and nothing is in flight any more */
 	bool closing;    /* not to be made again by a recovery */
-	bool created;    /* the controller knows it */
 	bool intx;       /* the pin is to be unmasked when the queue's thread sleeps */
 	uint16_t vector; /* 0: shared, the control thread forwards it */
 	uint16_t nfree;
@@ -285,6 +288,8 @@ void nvme_io_again(struct nvme_queue *q, struct nvme_slot *slot);
 void nvme_dispatch(struct r3_nvme *nvme);
 /** Say, not too often, that the controller did something that it must not do. */
 void nvme_lie(struct r3_nvme *nvme, const char *fmt, ...) R3_PRINTF(2, 3);
+/** Fill up what a controller may make us do until the next tick. */
+void nvme_event_ration(struct r3_nvme *nvme);
 /** Ask for the next asynchronous event. */
 void nvme_event_arm(struct r3_nvme *nvme);
 void nvme_event_take(struct r3_nvme *nvme);

@@ -174,7 +174,6 @@ int nvme_queue_create(struct nvme_queue *q)
 		(void)delete_one(q->nvme, NVME_ADMIN_DELETE_CQ, pair->qid);
 		return r3_error_prefix(rc, "create submission queue %u", pair->qid);
 	}
-	q->created = true;
 	return 0;
 }
 
@@ -253,10 +252,11 @@ void nvme_queue_close(struct r3_blkq *blkq)
 	/* When this returns the controller has given up what was in flight (5.6). Where it
 	 * refuses, only a reset keeps it from the memory. */
 	q->closing = true;
-	if (!nvme->gone && q->created &&
-	    !(delete_one(nvme, NVME_ADMIN_DELETE_SQ, q->pair.qid) &&
-	      delete_one(nvme, NVME_ADMIN_DELETE_CQ, q->pair.qid)))
+	if (!nvme->gone && !(delete_one(nvme, NVME_ADMIN_DELETE_SQ, q->pair.qid) &&
+			     delete_one(nvme, NVME_ADMIN_DELETE_CQ, q->pair.qid)))
 		(void)nvme_recover(nvme, "a queue could not be deleted");
+	if (nvme->reset_wanted) /* put off; but this cannot wait */
+		nvme_recover_give_up(nvme, "a queue could not be deleted, nor the rest reset");
 	nvme->queue[q->pair.qid] = NULL;
 	for (uint32_t i = 0; i < blkq->depth; i++)
 		if (q->slot[i].req)

@@ -37,15 +37,27 @@ static uint32_t age(const struct nvme_queue *q, const struct nvme_slot *slot)
 	return q->nvme->tick - __atomic_load_n(&slot->tick, __ATOMIC_RELAXED);
 }
 
+/* Keep the queue's thread out, if it leaves in time. */
+static int close_gate(struct nvme_queue *q)
+{
+	if (r3_gate_close(&q->gate, q->nvme->clock, GATE_TIMEOUT) == 0)
+		return 0;
+	r3_gate_open(&q->gate);
+	return r3_error_set(EBUSY, "%s: a queue's thread does not leave the driver", q->nvme->name);
+}
+
 /* ---- giving up ---- */
 
-static void fail_queue(struct nvme_queue *q, int err)
+/* The gate is closed. */
+static void fail_queue(struct nvme_queue *q)
 {
 	(void)nvme_io_collect(q);
-	q->gone = true;
+	q->pair.sq_rung = q->pair.sq_tail; /* there is nobody to ring for */
 	for (uint32_t i = 0; i < q->blkq.depth; i++)
 		if (in_flight(&q->slot[i]))
-			nvme_io_fail(q, &q->slot[i], err);
+			nvme_io_fail(q, &q->slot[i], -ENODEV);
+	__atomic_store_n(&q->gone, true, __ATOMIC_RELAXED);
+	q->failed = true;
 }
 
 /* Memory goes back to its owners: first keep the device from it. */
@@ -70,10 +82,10 @@ void nvme_recover_give_up(struct r3_nvme *nvme, const char *why)
 	for (unsigned qid = 1; qid <= nvme->nqueues; qid++) {
 		struct nvme_queue *q = queue_at(nvme, qid);
 
-		if (q && !q->gone && r3_gate_close(&q->gate, nvme->clock, GATE_TIMEOUT) == 0)
-			fail_queue(q, -ENODEV);
-		if (q)
-			nvme_queue_open_gate(q);
+		if (!q || q->failed || close_gate(q) < 0)
+			continue;
+		fail_queue(q);
+		nvme_queue_open_gate(q);
 	}
 	for (struct nvme_ns *ns = nvme->namespaces; ns; ns = ns->next)
 		nvme_ns_gone(ns);
@@ -85,16 +97,14 @@ static int close_gates(struct r3_nvme *nvme)
 {
 	for (unsigned qid = 1; qid <= nvme->nqueues; qid++) {
 		struct nvme_queue *q = queue_at(nvme, qid);
+		int rc = q ? close_gate(q) : 0;
 
-		if (!q || r3_gate_close(&q->gate, nvme->clock, GATE_TIMEOUT) == 0)
+		if (rc == 0)
 			continue;
-		for (; qid; qid--) {
-			q = queue_at(nvme, qid);
-			if (q)
-				nvme_queue_open_gate(q);
-		}
-		return r3_error_set(EBUSY, "%s: a queue's thread does not leave the driver",
-				    nvme->name);
+		while (--qid)
+			if (queue_at(nvme, qid))
+				nvme_queue_open_gate(queue_at(nvme, qid));
+		return rc;
 	}
 	return 0;
 }
@@ -133,7 +143,7 @@ static bool in_vain(struct r3_nvme *nvme)
  * rings begin anew. */
 static int start_again(struct r3_nvme *nvme)
 {
-	int rc = 0;
+	int rc;
 
 	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
 		if (queue_at(nvme, qid))
@@ -245,10 +255,8 @@ static bool look_at(struct nvme_queue *q)
 	struct r3_nvme *nvme = q->nvme;
 	bool hopeless;
 
-	if (r3_gate_close(&q->gate, nvme->clock, GATE_TIMEOUT) < 0) {
-		r3_gate_open(&q->gate);
-		return false; /* its thread is at work: look again by the next tick */
-	}
+	if (close_gate(q) < 0)
+		return false;   /* its thread is at work: look again by the next tick */
 	if (nvme_io_collect(q)) /* an interrupt was lost, or nobody reaps */
 		nvme_pair_give_back(nvme, &q->pair);
 	hopeless = oldest(q) > 2 * nvme->io_ticks;

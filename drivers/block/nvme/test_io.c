@@ -76,6 +76,54 @@ static void test_features(void **state)
 	r3_block_close(bed.block);
 }
 
+static uint8_t wzsl;
+static uint32_t dmrsl;
+static uint64_t dmsl;
+
+static void bounded(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *data)
+{
+	struct nvme_id_ctrl_nvm *nvm = data;
+
+	if (cns != NVME_CNS_CSI_CTRL)
+		return;
+	nvm->wzsl = wzsl;
+	nvm->dmrsl = dmrsl;
+	nvm->dmsl = dmsl;
+}
+
+/* Limits of commands without data, which a controller reports since 2.0. */
+static void test_command_limits(void **state)
+{
+	static const struct {
+		uint8_t wzsl;
+		uint32_t dmrsl;
+		uint64_t dmsl, zeroes, discard;
+	} table[] = {
+		{0, 0, 0, 65536 * 512, UINT64_C(0xffffffff) * 512},
+		{4, 100, 0, 65536, 51200},
+		{255, 100, 7, 65536 * 512, 3584},
+		{20, 7, UINT64_MAX, 65536 * 512, 3584},
+	};
+	const struct nvme_stub_hooks hooks = {.identify = bounded};
+
+	for (unsigned i = 0; i < COUNT(table); i++) {
+		const struct r3_block_limits *limits;
+		struct bed bed;
+
+		wzsl = table[i].wzsl;
+		dmrsl = table[i].dmrsl;
+		dmsl = table[i].dmsl;
+		bed_make(&bed, NULL);
+		bed.stub->hooks = &hooks;
+		bed.stub->cap |= (uint64_t)NVME_CAP_CSS_CSI << 37;
+		assert_int_equal(bed_attach(&bed, 0), 0);
+		limits = r3_block_get_limits(bed.block);
+		assert_int_equal(limits->max_zeroes_len, table[i].zeroes);
+		assert_int_equal(limits->max_discard_len, table[i].discard);
+		r3_block_close(bed.block);
+	}
+}
+
 static void test_operations(void **state)
 {
 	struct bed bed;
@@ -95,7 +143,7 @@ static void test_operations(void **state)
 	assert_int_equal(medium[1536], 0x11);
 	assert_int_equal(bed_do(&bed, R3_BLK_DISCARD, 2048, NULL, 1024), 0);
 	assert_int_equal(bed.stub->deallocated, 2);
-	assert_int_equal(bed_do(&bed, R3_BLK_FLUSH, 0, NULL, 0), 0);
+	assert_int_equal(bed_do(&bed, R3_BLK_FLUSH, 4096, NULL, 512), 0); /* both mean nothing */
 	assert_int_equal(bed.stub->flushes, 1);
 	assert_int_equal(bed.stub->fua, 0);
 	assert_int_equal(
@@ -223,7 +271,7 @@ static void test_namespaces(void **state)
 	assert_int_equal(nsid[2], 3);
 	assert_int_equal(r3_nvme_namespaces(r3_nvme_of(bed.block), nsid, 1), 3);
 	assert_int_equal(r3_nvme_namespace(r3_nvme_of(bed.block), 4, &second), -ENODEV);
-	assert_int_equal(r3_nvme_namespace(r3_nvme_of(bed.block), 9, &second), -EIO);
+	assert_int_equal(r3_nvme_namespace(r3_nvme_of(bed.block), 9, &second), -ENODEV);
 	assert_int_equal(r3_nvme_namespace(r3_nvme_of(bed.block), 3, &second), 0);
 	assert_int_equal(r3_blkq_open(second, NULL, &queue[0]), 0);
 	assert_int_equal(r3_blkq_open(bed.block, NULL, &queue[1]), 0);
@@ -316,19 +364,58 @@ static void test_poll_mode(void **state)
 	bed_close(&bed);
 }
 
+static uint32_t rtd3e; /* microseconds */
+static bool asked, slow;
+
+static void report_rtd3e(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *data)
+{
+	if (cns == NVME_CNS_CTRL)
+		((struct nvme_id_ctrl *)data)->rtd3e = rtd3e;
+}
+
+static void watch_shutdown(struct nvme_stub *stub, uint64_t off, uint64_t *value)
+{
+	if (off != NVME_REG_CSTS)
+		return;
+	asked |= (stub->cc & NVME_CC_SHN_MASK) == NVME_CC_SHN_NORMAL;
+	if (slow && asked)
+		*value = (*value & ~(uint64_t)NVME_CSTS_SHST_MASK) | NVME_CSTS_SHST_OCCUR;
+}
+
+/* Asked for, and waited for as long as the controller says that it takes, within reason. */
 static void test_shutdown(void **state)
 {
-	struct bed bed;
+	static const struct {
+		bool slow;
+		uint32_t rtd3e;
+		uint64_t least, most; /* seconds */
+	} table[] = {
+		{false, 0, 0, 0},
+		{true, 0, 5, 6},
+		{true, 3000000, 3, 4},
+		{true, UINT32_MAX, 60, 61},
+	};
+	const struct nvme_stub_hooks hooks = {.identify = report_rtd3e, .read = watch_shutdown};
 
-	bed_open(&bed, NULL);
-	r3_blkq_close(bed.queue);
-	r3_block_free(bed.block, bed.mem);
+	for (unsigned i = 0; i < COUNT(table); i++) {
+		struct bed bed;
+		uint64_t took;
 
-	/* Seen by what is done to the registers while it closes. */
-	assert_int_equal(bed.stub->shutdowns, 0);
-	r3_block_close(bed.block);
-	assert_true(bed.remains.closed);
-	assert_int_equal(bed.remains.irqs, 0);
+		asked = false;
+		slow = table[i].slow;
+		rtd3e = table[i].rtd3e;
+		bed_make(&bed, NULL);
+		bed.stub->hooks = &hooks;
+		assert_int_equal(bed_attach(&bed, 0), 0);
+		assert_false(asked);
+		took = bed.clock.now;
+		r3_block_close(bed.block);
+		took = (bed.clock.now - took) / R3_NSEC_PER_SEC;
+		assert_true(asked);
+		assert_in_range(took, table[i].least, table[i].most);
+		assert_true(bed.remains.closed);
+		assert_int_equal(bed.remains.irqs, 0);
+	}
 }
 
 /* A queue of one request: the smallest that a controller may have. */
@@ -349,12 +436,12 @@ static void test_smallest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_limits),     cmocka_unit_test(test_features),
-		cmocka_unit_test(test_operations), cmocka_unit_test(test_doorbells),
-		cmocka_unit_test(test_pieces),     cmocka_unit_test(test_status),
-		cmocka_unit_test(test_namespaces), cmocka_unit_test(test_vectors),
-		cmocka_unit_test(test_poll_mode),  cmocka_unit_test(test_shutdown),
-		cmocka_unit_test(test_smallest),
+		cmocka_unit_test(test_limits),         cmocka_unit_test(test_features),
+		cmocka_unit_test(test_command_limits), cmocka_unit_test(test_operations),
+		cmocka_unit_test(test_doorbells),      cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_status),         cmocka_unit_test(test_namespaces),
+		cmocka_unit_test(test_vectors),        cmocka_unit_test(test_poll_mode),
+		cmocka_unit_test(test_shutdown),       cmocka_unit_test(test_smallest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@ static void test_cap(void **state)
 		{"MQES 1", 0xffff, 1, 0},
 		{"MQES 65535", 0, 0xffff, 0},
 		{"TO 0", UINT64_C(0xff) << 24, 0, 0},
+		{"I/O command sets of 2.0", UINT64_C(0xff) << 37, UINT64_C(0x40) << 37, 0},
 		{"no NVM commands", UINT64_C(0xff) << 37, UINT64_C(0x80) << 37, -EIO},
 		{"MPSMIN 15", 0, UINT64_C(0xff) << 48, -EIO},
 		{"MPSMIN above MPSMAX", 0, UINT64_C(2) << 48 | UINT64_C(1) << 52, -EIO},

@@ -274,6 +274,26 @@ static void test_silent_removal(void **state)
 	bed_close(&bed);
 }
 
+/* The namespace goes first, and then the device, with a request in flight. */
+static void test_detached_and_removed(void **state)
+{
+	struct r3_blk_req req;
+	struct r3_sg sg;
+	struct bed bed;
+
+	bed_open(&bed, NULL);
+	bed.stub->hooks = &holding;
+	bed_start(&bed, &req, &sg, R3_BLK_READ, 0, 4096);
+	bed.stub->ns[0].blocks = 0;
+	nvme_stub_event(bed.stub, NVME_AER_NOTICE, NVME_AER_NOTICE_NS_CHANGED, NVME_LID_CHANGED_NS);
+	AT_LEAST(bed_pass(&bed, 1), R3_BLOCK_EVENT_GONE);
+	assert_int_equal(r3_blkq_inflight(bed.queue), 1);
+	fake_device_remove(bed.stub->fake);
+	assert_int_equal(bed_pass(&bed, BED_TIMEOUT), 0); /* it was told already */
+	expect_reaped(&bed, &req, -ENODEV);
+	bed_close(&bed);
+}
+
 /* Close with requests in flight, and a controller that does not delete queues. */
 static bool refuse_deletion(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd,
 			    struct nvme_cqe *cqe)
@@ -524,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_device_reset),
 		cmocka_unit_test(test_removal),
 		cmocka_unit_test(test_silent_removal),
+		cmocka_unit_test(test_detached_and_removed),
 		cmocka_unit_test(test_close_in_flight),
 		cmocka_unit_test(test_exactly_once),
 	};

@@ -54,6 +54,7 @@ enum nvme_register {
 #define NVME_CC_EN         (1u << 0)
 #define NVME_CC_CSS(css)   ((uint32_t)(css) << 4)
 #define NVME_CC_CSS_NVM    0u
+#define NVME_CC_CSS_ALL    6u /* 2.0: every I/O command set there is */
 #define NVME_CC_CSS_ADMIN  7u
 #define NVME_CC_MPS(mps)   ((uint32_t)(mps) << 7)
 #define NVME_CC_AMS_RR     (0u << 11) /* round robin */
@@ -89,10 +90,10 @@ static inline uint64_t nvme_cq_doorbell(unsigned qid, unsigned dstrd)
 /* ---- commands and completions (4.2, 4.4, 4.6) ---- */
 
 enum nvme_sgl_type { /* descriptor type << 4 | sub type (figures 113, 114) */
-	NVME_SGL_DATA = 0x00,
-	NVME_SGL_BIT_BUCKET = 0x10,
-	NVME_SGL_SEGMENT = 0x20,
-	NVME_SGL_LAST_SEGMENT = 0x30,
+		     NVME_SGL_DATA = 0x00,
+		     NVME_SGL_BIT_BUCKET = 0x10,
+		     NVME_SGL_SEGMENT = 0x20,
+		     NVME_SGL_LAST_SEGMENT = 0x30,
 };
 
 struct nvme_sgl_desc {
@@ -189,28 +190,28 @@ enum nvme_status {
 /* ---- admin commands (5) ---- */
 
 enum nvme_admin_opcode { /* the low two bits: 1 data to, 2 data from the controller */
-	NVME_ADMIN_DELETE_SQ = 0x00,
-	NVME_ADMIN_CREATE_SQ = 0x01,
-	NVME_ADMIN_GET_LOG_PAGE = 0x02,
-	NVME_ADMIN_DELETE_CQ = 0x04,
-	NVME_ADMIN_CREATE_CQ = 0x05,
-	NVME_ADMIN_IDENTIFY = 0x06,
-	NVME_ADMIN_ABORT = 0x08,
-	NVME_ADMIN_SET_FEATURES = 0x09,
-	NVME_ADMIN_GET_FEATURES = 0x0a,
-	NVME_ADMIN_ASYNC_EVENT = 0x0c,
-	NVME_ADMIN_NS_MGMT = 0x0d,
-	NVME_ADMIN_FW_COMMIT = 0x10,
-	NVME_ADMIN_FW_DOWNLOAD = 0x11,
-	NVME_ADMIN_SELF_TEST = 0x14,
-	NVME_ADMIN_NS_ATTACH = 0x15,
-	NVME_ADMIN_KEEP_ALIVE = 0x18,
-	NVME_ADMIN_VIRT_MGMT = 0x1c,
-	NVME_ADMIN_DBBUF_CONFIG = 0x7c,
-	NVME_ADMIN_FORMAT_NVM = 0x80,
-	NVME_ADMIN_SECURITY_SEND = 0x81,
-	NVME_ADMIN_SECURITY_RECV = 0x82,
-	NVME_ADMIN_SANITIZE = 0x84,
+			 NVME_ADMIN_DELETE_SQ = 0x00,
+			 NVME_ADMIN_CREATE_SQ = 0x01,
+			 NVME_ADMIN_GET_LOG_PAGE = 0x02,
+			 NVME_ADMIN_DELETE_CQ = 0x04,
+			 NVME_ADMIN_CREATE_CQ = 0x05,
+			 NVME_ADMIN_IDENTIFY = 0x06,
+			 NVME_ADMIN_ABORT = 0x08,
+			 NVME_ADMIN_SET_FEATURES = 0x09,
+			 NVME_ADMIN_GET_FEATURES = 0x0a,
+			 NVME_ADMIN_ASYNC_EVENT = 0x0c,
+			 NVME_ADMIN_NS_MGMT = 0x0d,
+			 NVME_ADMIN_FW_COMMIT = 0x10,
+			 NVME_ADMIN_FW_DOWNLOAD = 0x11,
+			 NVME_ADMIN_SELF_TEST = 0x14,
+			 NVME_ADMIN_NS_ATTACH = 0x15,
+			 NVME_ADMIN_KEEP_ALIVE = 0x18,
+			 NVME_ADMIN_VIRT_MGMT = 0x1c,
+			 NVME_ADMIN_DBBUF_CONFIG = 0x7c,
+			 NVME_ADMIN_FORMAT_NVM = 0x80,
+			 NVME_ADMIN_SECURITY_SEND = 0x81,
+			 NVME_ADMIN_SECURITY_RECV = 0x82,
+			 NVME_ADMIN_SANITIZE = 0x84,
 };
 
 #define NVME_OPCODE_TO_CTRL   0x1u
@@ -221,26 +222,26 @@ enum nvme_admin_opcode { /* the low two bits: 1 data to, 2 data from the control
 #define NVME_CQ_IEN   (1u << 1) /* interrupts enabled; the vector is in bits 31:16 */
 
 enum nvme_cns { /* Identify (5.15): cdw10 */
-	NVME_CNS_NS = 0x00,
-	NVME_CNS_CTRL = 0x01,
-	NVME_CNS_NS_ACTIVE_LIST = 0x02,
-	NVME_CNS_NS_DESC_LIST = 0x03,
-	NVME_CNS_CSI_CTRL = 0x06, /* 2.0; the command set is in cdw11 31:24 */
+		NVME_CNS_NS = 0x00,
+		NVME_CNS_CTRL = 0x01,
+		NVME_CNS_NS_ACTIVE_LIST = 0x02,
+		NVME_CNS_NS_DESC_LIST = 0x03,
+		NVME_CNS_CSI_CTRL = 0x06, /* 2.0; the command set is in cdw11 31:24 */
 };
 
 enum nvme_feature { /* Set and Get Features (5.21): cdw10 */
-	NVME_FID_ARBITRATION = 0x01,
-	NVME_FID_POWER_MGMT = 0x02,
-	NVME_FID_TEMP_THRESH = 0x04,
-	NVME_FID_ERR_RECOVERY = 0x05,
-	NVME_FID_VOLATILE_WC = 0x06,
-	NVME_FID_NUM_QUEUES = 0x07, /* cdw11 and result: NCQ << 16 | NSQ, 0's based */
-	NVME_FID_IRQ_COALESCE = 0x08,
-	NVME_FID_IRQ_CONFIG = 0x09,
-	NVME_FID_WRITE_ATOMIC = 0x0a,
-	NVME_FID_ASYNC_EVENT = 0x0b,
-	NVME_FID_HOST_MEM_BUF = 0x0d,
-	NVME_FID_TIMESTAMP = 0x0e,
+		    NVME_FID_ARBITRATION = 0x01,
+		    NVME_FID_POWER_MGMT = 0x02,
+		    NVME_FID_TEMP_THRESH = 0x04,
+		    NVME_FID_ERR_RECOVERY = 0x05,
+		    NVME_FID_VOLATILE_WC = 0x06,
+		    NVME_FID_NUM_QUEUES = 0x07, /* cdw11 and result: NCQ << 16 | NSQ, 0's based */
+		    NVME_FID_IRQ_COALESCE = 0x08,
+		    NVME_FID_IRQ_CONFIG = 0x09,
+		    NVME_FID_WRITE_ATOMIC = 0x0a,
+		    NVME_FID_ASYNC_EVENT = 0x0b,
+		    NVME_FID_HOST_MEM_BUF = 0x0d,
+		    NVME_FID_TIMESTAMP = 0x0e,
 };
 
 /* Asynchronous events (5.2.1): dword 0 of the completion */
