@@ -13,6 +13,7 @@
  */
 #include "nvme.h"
 #include <inttypes.h>
+#include <linux/pci_regs.h>
 #include <stdio.h>
 
 #define GATE_TIMEOUT (100 * R3_NSEC_PER_MSEC)
@@ -109,6 +110,14 @@ static int close_gates(struct r3_nvme *nvme)
 	return 0;
 }
 
+/* Registers of all ones are also those of a function that somebody has reset: it is there,
+ * and decodes no memory. */
+static bool is_lost(const struct r3_nvme *nvme)
+{
+	return r3_device_gone(nvme->dev) ||
+	       r3_pci_read16(nvme->dev, PCI_VENDOR_ID) == UINT16_MAX;
+}
+
 /* From outside, when the controller does not obey. */
 static int reset_device(struct r3_nvme *nvme)
 {
@@ -190,7 +199,7 @@ int nvme_recover(struct r3_nvme *nvme, const char *why)
 	rc = nvme_ctrl_disable(nvme);
 	if (rc == 0)
 		rc = start_again(nvme);
-	if (rc < 0 && rc != -ENODEV) {
+	if (rc < 0 && !is_lost(nvme)) {
 		rc = reset_device(nvme);
 		if (rc == 0)
 			rc = start_again(nvme);
@@ -271,7 +280,7 @@ void nvme_recover_tick(struct r3_nvme *nvme)
 	uint32_t csts;
 	int rc = nvme_ctrl_health(nvme, &csts);
 
-	if (rc == -ENODEV) {
+	if (rc == -ENODEV && is_lost(nvme)) {
 		nvme_recover_give_up(nvme, r3_error_text());
 		return;
 	}
