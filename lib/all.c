@@ -30,14 +30,14 @@ RESERVED_BACKEND("vfio-user", reserved_vfio_user, "a device served on a socket",
 		 "is not built into this version; open the device itself in this process, "
 		 "for example with qemu:nvme");
 #if R3_WITH_QEMU
-#define QEMU_BACKEND &r3_qemu_backend
+#define QEMU_BACKENDS &r3_qemu_backend, &r3_qtest_backend
 #else
 RESERVED_BACKEND("qemu", reserved_qemu, "a device model of a private QEMU",
 		 "is not built in; configure with -Dqemu=enabled (needs json-c)");
-#define QEMU_BACKEND &reserved_qemu
-#endif
 RESERVED_BACKEND("qtest", reserved_qtest, "a device model of a running QEMU",
-		 "is not built into this version; use a private QEMU: qemu:nvme");
+		 "is not built in; configure with -Dqemu=enabled (needs json-c)");
+#define QEMU_BACKENDS &reserved_qemu, &reserved_qtest
+#endif
 RESERVED_BACKEND("model", reserved_model, "a device model of ring3's own",
 		 "is not built into this version; use QEMU's models: qemu:nvme, qemu:edu");
 RESERVED_BACKEND("xen", reserved_xen, "a Xen frontend",
@@ -51,9 +51,9 @@ RESERVED_BACKEND("ring3", reserved_ring3, "a device granted by ring3d",
 		 "for example qemu:nvme");
 
 const struct r3_backend *const r3_backends[] = {
-	QEMU_BACKEND,     &reserved_qtest, &reserved_pci,   &reserved_vfio,   &reserved_uio,   &reserved_vfio_user,
-	&reserved_model,  &reserved_xen,   &reserved_replay, &reserved_snapshot,
-	&reserved_ring3, NULL,
+	QEMU_BACKENDS,       &reserved_pci,   &reserved_vfio, &reserved_uio,
+	&reserved_vfio_user, &reserved_model, &reserved_xen,  &reserved_replay,
+	&reserved_snapshot,  &reserved_ring3, NULL,
 };
 
 /* ---- filters ---- */

@@ -104,7 +104,7 @@ static void add_disk(struct r3_qemu_command *c, const struct r3_qemu_options *o,
 	put_text(node, "node-name", name);
 	put_text(node, "discard", "unmap");
 	add(c, "-blockdev");
-	add(c, "%s", json_object_to_json_string_ext(node, JSON_C_TO_STRING_PLAIN));
+	add(c, "%s", json_object_to_json_string_ext(node, JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(node);
 }
 

@@ -95,7 +95,7 @@ void r3_qemu_config_init(struct r3_qemu_config *config, struct r3_pci_access *ac
 		own_msi(config, msi);
 	if (msix->max)
 		own_control(config, msix->offset + PCI_MSIX_FLAGS);
-	if (express) {
+	if (express && express + PCI_EXP_DEVCTL + 1 < R3_QEMU_CONFIG_MEDIATED) {
 		config->flr_at = express + PCI_EXP_DEVCTL + 1;
 		config->ours[config->flr_at] = PCI_EXP_DEVCTL_BCR_FLR >> 8;
 	}

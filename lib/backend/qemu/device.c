@@ -47,8 +47,10 @@ static int dma_memory(struct r3_device *dev, uint64_t want, struct r3_mem **mem,
 	if (!q->ram)
 		return r3_error_set(EOPNOTSUPP, "%s: its memory cannot be reached", dev->info.name);
 	if (want > room)
-		return r3_error_set(ENOMEM, "%s: has %llu MiB of DMA memory: give it more by mem=",
-				    dev->info.name, (unsigned long long)(room >> 20));
+		return r3_error_set(
+			ENOMEM,
+			"%s: has %llu MiB of DMA memory, not more: start QEMU with more RAM (mem=)",
+			dev->info.name, (unsigned long long)(room >> 20));
 	*mem = q->ram;
 	*off = R3_QEMU_DMA_FIRST;
 	*len = room;
@@ -79,7 +81,7 @@ static int dma_unmap(struct r3_device *dev, uint64_t iova, uint64_t len)
 
 /* ---- life ---- */
 
-static void qmp_event(void *ctx, const char *event, struct json_object *data)
+void r3_qemu_qmp_event(void *ctx, const char *event, struct json_object *data)
 {
 	struct r3_qemu *q = ctx;
 	struct json_object *id;
@@ -103,7 +105,6 @@ void r3_qemu_destroy(struct r3_qemu *q)
 	r3_fd_close(&q->wake);
 	r3_fd_close(&q->slot_fd);
 	free(q->id);
-	free(q->name);
 	free(q);
 }
 
@@ -121,12 +122,11 @@ int r3_qemu_create(const struct r3_open_opts *opts, const char *name, struct r3_
 	q->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	q->slot_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	r3_qemu_irq_init(q);
-	q->name = strdup(name);
+	snprintf(q->name, sizeof(q->name), "%s", name);
 	q->dev.info.name = q->name;
-	if (!q->name || q->epoll < 0 || q->wake < 0 || q->slot_fd < 0) {
-		int rc = r3_error_set(q->name ? errno : ENOMEM,
-				      "%s: cannot make its descriptors: %s", name,
-				      strerror(q->name ? errno : ENOMEM));
+	if (q->epoll < 0 || q->wake < 0 || q->slot_fd < 0) {
+		int rc = r3_error_set(errno, "%s: cannot make its descriptors: %s", name,
+				      strerror(errno));
 		r3_qemu_destroy(q);
 		return rc;
 	}
@@ -141,7 +141,7 @@ static bool route_intx(struct r3_qemu *q)
 	unsigned pin = r3_pci_get8(&q->bus.access, q->number, q->devfn, PCI_INTERRUPT_PIN);
 	unsigned slot = q->devfn >> 3;
 
-	if (pin < 1 || pin > 4 || (q->number && q->port_number))
+	if (pin < 1 || pin > 4 || (q->number && !q->has_port))
 		return false;
 	if (q->number) {
 		pin += slot;
@@ -168,10 +168,13 @@ static void find_caps(struct r3_qemu *q)
 		q->msix.max = 0;
 	if (r3_pci_find_cap(access, q->number, q->devfn, PCI_CAP_ID_EXP, false, &q->express) < 0)
 		q->express = 0;
+	/* a capability that does not fit is a device's nonsense */
+	if (q->express + PCI_EXP_DEVSTA + 2 > PCI_CFG_SPACE_SIZE)
+		q->express = 0;
 	if (q->express)
 		devcap = r3_pci_get32(access, q->number, q->devfn, q->express + PCI_EXP_DEVCAP);
-	if (!q->number || r3_pci_find_cap(access, q->port_number, q->port_devfn, PCI_CAP_ID_EXP,
-					  false, &q->port_express) < 0)
+	if (!q->has_port ||
+	    r3_pci_find_cap(access, 0, q->port_devfn, PCI_CAP_ID_EXP, false, &q->port_express) < 0)
 		q->port_express = 0;
 
 	info->nregions = R3_REGION_CONFIG + 1;
@@ -187,7 +190,7 @@ static void find_caps(struct r3_qemu *q)
 		info->caps |= R3_CAP_IRQ_MASK;
 	if (devcap & PCI_EXP_DEVCAP_FLR)
 		info->caps |= R3_CAP_FLR;
-	if (q->number)
+	if (q->has_port)
 		info->caps |= R3_CAP_BUS_RESET;
 }
 
@@ -234,6 +237,7 @@ const struct r3_bus_ops r3_qemu_ops = {
 
 static int find_device(struct r3_qemu *q, const struct r3_qemu_options *o)
 {
+	q->has_port = true;
 	q->port_devfn = (unsigned)o->slot << 3;
 	q->number = r3_pci_get8(&q->bus.access, 0, q->port_devfn, PCI_SECONDARY_BUS);
 	if (!q->number || !r3_pci_present(&q->bus.access, q->number, 0))
@@ -257,7 +261,7 @@ static int open_private(const struct r3_address *address, const struct r3_open_o
 	rc = r3_qemu_create(opts, name, &q);
 	if (rc < 0)
 		return rc;
-	rc = r3_qemu_start(q, &options, qmp_event);
+	rc = r3_qemu_start(q, &options);
 	if (rc == 0)
 		rc = r3_qemu_bus_init(&q->bus, &q->link, &was_on);
 	if (rc == 0)

@@ -47,12 +47,12 @@ bool r3_qemu_present(struct r3_qemu *q)
 
 static uint16_t slot_get(struct r3_qemu *q, unsigned reg)
 {
-	return r3_pci_get16(&q->bus.access, q->port_number, q->port_devfn, q->port_express + reg);
+	return r3_pci_get16(&q->bus.access, 0, q->port_devfn, q->port_express + reg);
 }
 
 static void slot_put(struct r3_qemu *q, unsigned reg, uint16_t value)
 {
-	r3_pci_put16(&q->bus.access, q->port_number, q->port_devfn, q->port_express + reg, value);
+	r3_pci_put16(&q->bus.access, 0, q->port_devfn, q->port_express + reg, value);
 }
 
 /* PCIe 6.7.3.4: the port's MSI-X vector 0, at the doorbell. */
@@ -62,11 +62,11 @@ static int slot_interrupt(struct r3_qemu *q)
 	struct r3_pci_bar bar[7];
 	struct r3_pci_msix msix;
 	uint16_t peer;
-	int rc = r3_pci_size(access, q->port_number, q->port_devfn, bar);
+	int rc = r3_pci_size(access, 0, q->port_devfn, bar);
 
 	if (rc < 0)
 		return rc;
-	if (r3_pci_msix_parse(access, q->port_number, q->port_devfn, bar, &msix) < 0)
+	if (r3_pci_msix_parse(access, 0, q->port_devfn, bar, &msix) < 0)
 		return r3_error_set(ENODEV, "QEMU's root port has no MSI-X");
 	rc = r3_qemu_doorbell_join(&q->bell, &q->link, &q->slot_fd, 1, &peer);
 	if (rc < 0)
@@ -78,7 +78,7 @@ static int slot_interrupt(struct r3_qemu *q)
 			     R3_RW_WRITE);
 	if (rc < 0)
 		return rc;
-	return r3_pci_msix_control(access, q->port_number, q->port_devfn, &msix, true, false);
+	return r3_pci_msix_control(access, 0, q->port_devfn, &msix, true, false);
 }
 
 /* Without EPOLLIN only the other end's end is seen. */
@@ -130,6 +130,17 @@ static void read_slot(struct r3_qemu *q)
 	} else if (status & PCI_EXP_SLTSTA_ABP) {
 		r3_qemu_raise(q, R3_QEMU_REMOVE_REQUEST);
 	}
+}
+
+int r3_qemu_slot_off(struct r3_qemu *q)
+{
+	uint16_t control;
+
+	if (!q->port_express)
+		return r3_error_set(EOPNOTSUPP, "%s: is in no slot", q->dev.info.name);
+	control = slot_get(q, PCI_EXP_SLTCTL) & (uint16_t)~PCI_EXP_SLTCTL_PIC;
+	slot_put(q, PCI_EXP_SLTCTL, control | PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PCC);
+	return r3_qemu_link_settle(&q->link);
 }
 
 /* ---- dispatch ---- */

@@ -9,8 +9,9 @@
 
 #include <errno.h>
 
-/* Q35's host bridge, Intel 3 Series datasheet 5.1.18 PCIEXBAR: bit 0 enables, bits 2:1
+/* Q35's host bridge. Intel 3 Series datasheet, 5.1.18 PCIEXBAR: bit 0 enables, bits 2:1
  * are 0 for 256 buses. */
+#define Q35_HOST_BRIDGE 0x29c08086
 #define PCIEXBAR        0x60
 #define PCIEXBAR_ENABLE 0x1
 #define ECAM_BASE       UINT64_C(0xb0000000)
@@ -78,7 +79,12 @@ int r3_qemu_bus_init(struct r3_qemu_bus *bus, struct r3_qemu_link *link, bool *w
 	int rc;
 
 	*bus = (struct r3_qemu_bus){.access = {ecam_read, ecam_write}, .link = link};
-	rc = host_bridge(link, PCIEXBAR, &low, 0);
+	rc = host_bridge(link, PCI_VENDOR_ID, &low, 0);
+	if (rc == 0 && low != Q35_HOST_BRIDGE)
+		return r3_error_set(ENODEV,
+				    "that QEMU has no PCI Express: start it with -machine q35");
+	if (rc == 0)
+		rc = host_bridge(link, PCIEXBAR, &low, 0);
 	if (rc == 0)
 		rc = host_bridge(link, PCIEXBAR + 4, &high, 0);
 	*was_on = low & PCIEXBAR_ENABLE;
@@ -92,8 +98,6 @@ int r3_qemu_bus_init(struct r3_qemu_bus *bus, struct r3_qemu_link *link, bool *w
 	if (rc < 0)
 		return rc;
 	bus->ecam = (uint64_t)high << 32 | (low & 0xf0000000u);
-	if (!r3_pci_present(&bus->access, 0, 0))
-		return r3_error_set(ENODEV, "QEMU has no PCI Express there: use -machine q35");
 	return 0;
 }
 

@@ -12,6 +12,8 @@
 #define MIB UINT64_C(0x100000)
 #define GIB UINT64_C(0x40000000)
 
+/* 64 MiB above what is kept free. */
+#define MEM_MIN     (80 * MIB)
 #define MEM_DEFAULT (256 * MIB)
 /* q35 keeps this much RAM in one piece from address 0 on. */
 #define MEM_MAX (2 * GIB)
@@ -124,7 +126,7 @@ int r3_qemu_options_parse(const struct r3_params *params, uint64_t arena, struct
 	o->mem = MEM_DEFAULT;
 	if (arena + R3_QEMU_DMA_FIRST > o->mem)
 		o->mem = (arena + R3_QEMU_DMA_FIRST + MIB - 1) / MIB * MIB;
-	rc = r3_params_size(params, "mem", 32 * MIB, MEM_MAX, &o->mem);
+	rc = r3_params_size(params, "mem", MEM_MIN, MEM_MAX, &o->mem);
 	if (rc == 0 && o->mem % MIB)
 		rc = r3_error_set(EINVAL, "qemu: mem= is not a multiple of 1M");
 	if (rc == 0)

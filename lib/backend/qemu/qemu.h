@@ -9,6 +9,7 @@
  *      region.c    BARs, ROM                     config.c   configuration space
  *      doorbell.c  eventfds for memory writes    irq.c      interrupts, on top of it
  *      reset.c     reset and quiesce             hotplug.c  removal, events
+ *      control.c   what tests do to QEMU         join.c     the other way in: a running QEMU
  */
 #ifndef RING3_BACKEND_QEMU_H
 #define RING3_BACKEND_QEMU_H
@@ -111,7 +112,7 @@ struct r3_qemu_irq {
 
 struct r3_qemu {
 	struct r3_device dev;
-	char *name;
+	char name[64];
 	struct r3_qemu_process process; /* pid 0: joined, not ours */
 	struct r3_qemu_link link;
 	struct r3_qmp *qmp; /* NULL: none */
@@ -119,10 +120,11 @@ struct r3_qemu {
 	struct r3_qemu_bus bus;
 	struct r3_qemu_doorbell bell;
 
-	unsigned number, devfn;           /* where the device is */
-	unsigned port_number, port_devfn; /* its root port */
-	unsigned port_express;            /* that one's PCI Express capability; 0: no root port */
-	struct r3_pci_bar bar[7];         /* [6] is the ROM */
+	unsigned number, devfn;   /* where the device is */
+	bool has_port;            /* behind a bridge on bus 0 */
+	unsigned port_devfn;      /* that bridge ... */
+	unsigned port_express;    /* ... and its PCI Express capability; 0: none */
+	struct r3_pci_bar bar[7]; /* [6] is the ROM */
 	struct r3_qemu_config config;
 	struct r3_pci_msi msi;   /* max 0: none */
 	struct r3_pci_msix msix; /* max 0: none */
@@ -141,6 +143,8 @@ struct r3_qemu {
 int r3_qemu_create(const struct r3_open_opts *opts, const char *name, struct r3_qemu **out);
 /** What is common to both ways in, once link, qmp, bus, place and RAM are known. */
 int r3_qemu_setup(struct r3_qemu *q);
+/** QMP's events, for r3_qmp_open(). */
+void r3_qemu_qmp_event(void *ctx, const char *event, struct json_object *data);
 void r3_qemu_destroy(struct r3_qemu *q);
 
 extern const struct r3_bus_ops r3_qemu_ops;
@@ -176,6 +180,8 @@ int r3_qemu_hotplug_init(struct r3_qemu *q);
 void r3_qemu_raise(struct r3_qemu *q, unsigned pending);
 /** Whether the device still answers; raises R3_QEMU_REMOVED if not. */
 bool r3_qemu_present(struct r3_qemu *q);
+/** Turn the slot's power off, which removes what is in it, asked for or not. */
+int r3_qemu_slot_off(struct r3_qemu *q);
 int r3_qemu_fd(struct r3_device *dev);
 int r3_qemu_dispatch(struct r3_device *dev, struct r3_event *events, unsigned max);
 

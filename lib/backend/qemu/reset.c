@@ -31,15 +31,15 @@ static void reset_function(struct r3_qemu *q)
 static void reset_bus(struct r3_qemu *q)
 {
 	struct r3_pci_access *access = &q->bus.access;
-	uint16_t control = r3_pci_get16(access, q->port_number, q->port_devfn, PCI_BRIDGE_CONTROL);
+	uint16_t control = r3_pci_get16(access, 0, q->port_devfn, PCI_BRIDGE_CONTROL);
 	struct r3_wait hold;
 
-	r3_pci_put16(access, q->port_number, q->port_devfn, PCI_BRIDGE_CONTROL,
+	r3_pci_put16(access, 0, q->port_devfn, PCI_BRIDGE_CONTROL,
 		     control | PCI_BRIDGE_CTL_BUS_RESET);
 	hold = r3_wait_begin(q->dev.clock, HOLD_NS);
 	while (r3_wait_step(&hold))
 		;
-	r3_pci_put16(access, q->port_number, q->port_devfn, PCI_BRIDGE_CONTROL,
+	r3_pci_put16(access, 0, q->port_devfn, PCI_BRIDGE_CONTROL,
 		     control & (uint16_t)~PCI_BRIDGE_CTL_BUS_RESET);
 }
 

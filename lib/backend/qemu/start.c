@@ -155,8 +155,9 @@ static int spawn(struct r3_qemu *q, const struct r3_qemu_options *o, const struc
 }
 
 /* It ended before it spoke: what it wrote to standard error is why. */
-static int refused(struct r3_qemu *q, const char *model, int rc)
+static int refused(struct r3_qemu *q, const struct r3_qemu_options *o, int rc)
 {
+	const char *model = o->model;
 	char says[1024], *why;
 
 	if (rc != -ENODEV)
@@ -170,14 +171,14 @@ static int refused(struct r3_qemu *q, const char *model, int rc)
 				    "\"qemu-system-x86_64 -device help\" lists those it has",
 				    model);
 	if (strstr(says, "Failed to get"))
-		return r3_error_set(EBUSY, "qemu:%s: another program uses the image: %s", model,
-				    why);
+		return r3_error_set(EBUSY, "qemu:%s: another program uses the image %s", model,
+				    o->drive ? o->drive : "");
 	if (!*says)
 		return r3_error_set(ENODEV, "qemu:%s: QEMU ended without a word", model);
 	return r3_error_set(EINVAL, "qemu:%s: QEMU refuses: %s", model, why);
 }
 
-int r3_qemu_start(struct r3_qemu *q, const struct r3_qemu_options *o, r3_qmp_event_fn *event)
+int r3_qemu_start(struct r3_qemu *q, const struct r3_qemu_options *o)
 {
 	struct r3_qemu_files files = {-1, -1, -1, -1, -1, .ndisks = 0};
 	int qtest = -1, qmp = -1, bell = -1;
@@ -206,11 +207,11 @@ int r3_qemu_start(struct r3_qemu *q, const struct r3_qemu_options *o, r3_qmp_eve
 	if (rc == 0) {
 		r3_qemu_link_open(&q->link, qtest, R3_QEMU_TIMEOUT_MS);
 		qtest = -1;
-		rc = r3_qmp_open(qmp, R3_QEMU_TIMEOUT_MS, event, q, &q->qmp);
+		rc = r3_qmp_open(qmp, R3_QEMU_TIMEOUT_MS, r3_qemu_qmp_event, q, &q->qmp);
 		if (rc == 0)
 			qmp = -1;
 		else
-			rc = refused(q, o->model, rc);
+			rc = refused(q, o, rc);
 	}
 	r3_fd_close(&qtest);
 	r3_fd_close(&qmp);

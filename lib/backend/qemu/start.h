@@ -4,7 +4,6 @@
 #define RING3_BACKEND_QEMU_START_H
 
 #include "backend/qemu/options.h"
-#include "backend/qemu/qmp.h"
 
 struct r3_qemu;
 
@@ -12,6 +11,6 @@ struct r3_qemu;
  *  returned; otherwise r3_qemu_destroy() frees what is.
  *  Errors: ENODEV no QEMU, or it has no such device; EINVAL it refuses a property; ENOENT,
  *  EACCES, EROFS the image; EBUSY it is in use; ETIMEDOUT. */
-int r3_qemu_start(struct r3_qemu *q, const struct r3_qemu_options *options, r3_qmp_event_fn *event);
+int r3_qemu_start(struct r3_qemu *q, const struct r3_qemu_options *options);
 
 #endif
