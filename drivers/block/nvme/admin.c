@@ -20,7 +20,7 @@ int nvme_admin_alloc(struct r3_nvme *nvme)
 
 	if (rc < 0)
 		return rc;
-	admin->roles = entries - 1u < NVME_ADMIN_ROLES ? 1 : NVME_ADMIN_ROLES;
+	admin->roles = entries - 1u < NVME_ROLE_ROLES ? 1 : NVME_ROLE_ROLES;
 	rc = r3_dma_alloc(nvme->ring_tag, NVME_LIST_LEN, &admin->list, &admin->list_iova);
 	if (rc < 0)
 		goto free_pair;
@@ -50,7 +50,7 @@ void nvme_admin_reset(struct r3_nvme *nvme)
 {
 	nvme_pair_reset(&nvme->admin.pair);
 	r3_dma_unload(nvme->admin.map);
-	for (unsigned i = 0; i < NVME_ADMIN_ROLES; i++)
+	for (unsigned i = 0; i < NVME_ROLE_ROLES; i++)
 		nvme->admin.slot[i].busy = nvme->admin.slot[i].done = false;
 }
 
@@ -93,7 +93,7 @@ void nvme_admin_poll(struct r3_nvme *nvme)
 		uint16_t cid = R3_LE16(cqe->cid);
 		unsigned role = cid & ((1u << ROLE_BITS) - 1);
 
-		if (role < NVME_ADMIN_ROLES && admin->slot[role].busy &&
+		if (role < NVME_ROLE_ROLES && admin->slot[role].busy &&
 		    admin->slot[role].cid == cid && cqe->sqid == 0) {
 			admin->slot[role].cqe = *cqe;
 			admin->slot[role].busy = false;
@@ -115,13 +115,13 @@ static int execute(struct r3_nvme *nvme, const struct nvme_cmd *cmd, uint32_t *r
 	struct nvme_admin *admin = &nvme->admin;
 	struct r3_wait wait = r3_wait_begin(nvme->clock, admin->timeout);
 	uint32_t csts;
-	int rc = nvme_admin_post(nvme, NVME_ADMIN_SYNC, cmd);
+	int rc = nvme_admin_post(nvme, NVME_ROLE_SYNC, cmd);
 
 	if (rc < 0)
 		return r3_error_set(EBUSY, "%s: an admin command is still in flight", nvme->name);
 	for (;;) {
 		nvme_admin_poll(nvme);
-		if (admin->slot[NVME_ADMIN_SYNC].done)
+		if (admin->slot[NVME_ROLE_SYNC].done)
 			break;
 		rc = nvme_ctrl_health(nvme, &csts);
 		if (rc < 0)
@@ -132,9 +132,9 @@ static int execute(struct r3_nvme *nvme, const struct nvme_cmd *cmd, uint32_t *r
 				"%s: admin command 0x%02x did not complete in %" PRIu64 " ms",
 				nvme->name, cmd->opcode, admin->timeout / R3_NSEC_PER_MSEC);
 	}
-	admin->slot[NVME_ADMIN_SYNC].done = false;
+	admin->slot[NVME_ROLE_SYNC].done = false;
 
-	const struct nvme_cqe *cqe = &admin->slot[NVME_ADMIN_SYNC].cqe;
+	const struct nvme_cqe *cqe = &admin->slot[NVME_ROLE_SYNC].cqe;
 	unsigned sc = NVME_CQE_STATUS(R3_LE16(cqe->sf));
 
 	if (result)
@@ -194,7 +194,7 @@ int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uin
 	if (rc < 0)
 		return rc;
 	rc = execute(nvme, &own, result, status);
-	if (!nvme->admin.slot[NVME_ADMIN_SYNC].busy) {
+	if (!nvme->admin.slot[NVME_ROLE_SYNC].busy) {
 		unmap_data(nvme, &own);
 		return rc;
 	}

@@ -221,9 +221,8 @@ static int ask_queues(struct r3_nvme *nvme)
 
 static int ask_events(struct r3_nvme *nvme)
 {
-	uint32_t status;
 	uint32_t offered = R3_LE32(nvme->id.oaes) & (NVME_AEN_NS_CHANGED | NVME_AEN_FW_ACTIVATION);
-
+	uint32_t status;
 	int rc = set_feature(nvme, NVME_FID_ASYNC_EVENT, NVME_AEN_SMART_MASK | offered, NULL,
 			     &status);
 

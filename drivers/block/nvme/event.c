@@ -44,10 +44,10 @@ void nvme_event_arm(struct r3_nvme *nvme)
 	const struct nvme_cmd cmd = {.opcode = NVME_ADMIN_ASYNC_EVENT};
 
 	if (nvme->gone || nvme->events_off || !nvme->event_budget ||
-	    nvme->admin.slot[NVME_ADMIN_EVENT].done)
+	    nvme->admin.slot[NVME_ROLE_EVENT].done)
 		return;
 	/* Busy: it is armed. A queue without room for it means no events. */
-	if (nvme_admin_post(nvme, NVME_ADMIN_EVENT, &cmd) == 0)
+	if (nvme_admin_post(nvme, NVME_ROLE_EVENT, &cmd) == 0)
 		nvme->event_budget--;
 }
 
@@ -83,12 +83,12 @@ static void clear_event(struct r3_nvme *nvme, uint8_t lid)
 
 void nvme_event_take(struct r3_nvme *nvme)
 {
-	const struct nvme_cqe *cqe = &nvme->admin.slot[NVME_ADMIN_EVENT].cqe;
+	const struct nvme_cqe *cqe = &nvme->admin.slot[NVME_ROLE_EVENT].cqe;
 
-	nvme->admin.slot[NVME_ADMIN_CANCEL].done = false; /* the aborted one tells */
-	if (!nvme->admin.slot[NVME_ADMIN_EVENT].done)
+	nvme->admin.slot[NVME_ROLE_CANCEL].done = false; /* the aborted one tells */
+	if (!nvme->admin.slot[NVME_ROLE_EVENT].done)
 		return;
-	nvme->admin.slot[NVME_ADMIN_EVENT].done = false;
+	nvme->admin.slot[NVME_ROLE_EVENT].done = false;
 
 	unsigned status = NVME_CQE_STATUS(R3_LE16(cqe->sf));
 	uint32_t dw0 = R3_LE32(cqe->dw0);

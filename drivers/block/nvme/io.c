@@ -41,6 +41,7 @@ static inline int load(struct nvme_slot *slot, const struct r3_blk_req *req)
 static int point_at_list(const struct nvme_queue *q, struct nvme_slot *slot, struct nvme_cmd *cmd)
 {
 	const struct r3_dma_map *map = slot->map;
+
 	if (nvme_prp_fits(map->seg, map->nseg, q->page))
 		return nvme_prp_build(&cmd->dptr, map->seg, map->nseg, q->page, slot->list,
 				      slot->list_iova);
@@ -269,21 +270,30 @@ static inline void slot_free(struct nvme_queue *q, struct nvme_slot *slot)
 	q->free[q->nfree++] = index_of(slot);
 }
 
-int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
+/* What recovery has completed. */
+static __attribute__((cold, noinline)) unsigned take_done(struct nvme_queue *q,
+							  struct r3_blk_req **reqs, unsigned max)
 {
-	struct nvme_queue *q = (struct nvme_queue *)blkq;
-	const struct nvme_cqe *cqe;
-	unsigned n = 0, done, lies = 0;
+	unsigned n = 0;
 
-	if (!r3_gate_enter(&q->gate))
-		return 0; /* whoever opens it signals the fd */
-	while (unlikely(q->ndone) && n < max) {
+	while (q->ndone && n < max) {
 		struct nvme_slot *slot = &q->slot[q->done[--q->ndone]];
 
 		reqs[n++] = slot->req;
 		slot_free(q, slot);
 	}
-	done = n;
+	return n;
+}
+
+int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
+{
+	struct nvme_queue *q = (struct nvme_queue *)blkq;
+	const struct nvme_cqe *cqe;
+	unsigned first, n, lies = 0;
+
+	if (!r3_gate_enter(&q->gate))
+		return 0; /* whoever opens it signals the fd */
+	first = n = unlikely(q->ndone) ? take_done(q, reqs, max) : 0;
 	while (n < max && lies < q->pair.entries && (cqe = nvme_pair_peek(&q->pair))) {
 		struct nvme_slot *slot = slot_of(q, cqe);
 
@@ -296,8 +306,8 @@ int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
 		reqs[n++] = slot->req;
 		slot_free(q, slot);
 	}
-	if (n - done + lies) {
-		q->completed += n - done;
+	if (n - first + lies) {
+		q->completed += n - first;
 		nvme_pair_give_back(q->nvme, &q->pair);
 	}
 	r3_gate_leave(&q->gate);

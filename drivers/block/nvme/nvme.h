@@ -95,10 +95,10 @@ static inline void nvme_pair_pop(struct nvme_pair *pair)
 /* One command of each kind at a time is all the driver needs, so the slots have fixed
  * roles. A controller with tiny queues has only the first. */
 enum nvme_admin_role {
-	NVME_ADMIN_SYNC,   /* somebody waits for it */
-	NVME_ADMIN_EVENT,  /* the asynchronous event request */
-	NVME_ADMIN_CANCEL, /* an abort */
-	NVME_ADMIN_ROLES
+	NVME_ROLE_SYNC,   /* somebody waits for it */
+	NVME_ROLE_EVENT,  /* the asynchronous event request */
+	NVME_ROLE_CANCEL, /* an abort */
+	NVME_ROLE_ROLES
 };
 
 struct nvme_admin {
@@ -108,7 +108,7 @@ struct nvme_admin {
 		bool done; /* cqe is there, and nobody has looked yet */
 		uint16_t cid;
 		struct nvme_cqe cqe;
-	} slot[NVME_ADMIN_ROLES];
+	} slot[NVME_ROLE_ROLES];
 	unsigned roles; /* that the queue has room for */
 	uint64_t timeout;
 	struct r3_dma_map *map; /* data of the synchronous command */
@@ -273,7 +273,8 @@ int nvme_submit(struct r3_blkq *blkq, struct r3_blk_req *const *reqs, unsigned n
 int nvme_kick(struct r3_blkq *blkq);
 int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max);
 int nvme_arm(struct r3_blkq *blkq);
-/* For the control thread, while the gate is closed: */
+/* From inside the gate, or while it is closed: */
+/** Tell the controller of commands that it has not been told of. */
 void nvme_io_ring(struct nvme_queue *q);
 /** Move what has completed to the done list. Returns how many entries that took; the
  *  doorbell is the caller's, who knows whether there still is a queue behind it. */

@@ -248,15 +248,16 @@ void nvme_queue_close(struct r3_blkq *blkq)
 {
 	struct nvme_queue *q = (struct nvme_queue *)blkq;
 	struct r3_nvme *nvme = q->nvme;
+	bool deleted;
 
 	/* When this returns the controller has given up what was in flight (5.6). Where it
 	 * refuses, only a reset keeps it from the memory. */
 	q->closing = true;
-	if (!nvme->gone && !(delete_one(nvme, NVME_ADMIN_DELETE_SQ, q->pair.qid) &&
-			     delete_one(nvme, NVME_ADMIN_DELETE_CQ, q->pair.qid)))
-		(void)nvme_recover(nvme, "a queue could not be deleted");
-	if (nvme->reset_wanted) /* put off; but this cannot wait */
-		nvme_recover_give_up(nvme, "a queue could not be deleted, nor the rest reset");
+	deleted = nvme->gone || (delete_one(nvme, NVME_ADMIN_DELETE_SQ, q->pair.qid) &&
+				 delete_one(nvme, NVME_ADMIN_DELETE_CQ, q->pair.qid));
+	if ((!deleted || nvme->reset_wanted) &&
+	    nvme_recover(nvme, "a queue could not be deleted") == -EBUSY)
+		nvme_recover_give_up(nvme, r3_error_text()); /* a reset cannot be put off */
 	nvme->queue[q->pair.qid] = NULL;
 	for (uint32_t i = 0; i < blkq->depth; i++)
 		if (q->slot[i].req)

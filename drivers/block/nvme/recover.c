@@ -249,7 +249,7 @@ static void abort_overdue(struct nvme_queue *q)
 
 		if (!in_flight(slot) || slot->aborted || age(q, slot) <= nvme->io_ticks)
 			continue;
-		if (nvme_admin_post(nvme, NVME_ADMIN_CANCEL, &cmd) < 0)
+		if (nvme_admin_post(nvme, NVME_ROLE_CANCEL, &cmd) < 0)
 			return; /* later, or the reset */
 		slot->aborted = true;
 		r3_log(R3_LOG_WARN, "%s: %s at %" PRIu64 " does not complete: aborting it",
