@@ -22,6 +22,8 @@ struct bed {
 	struct r3_block *block;
 	struct r3_blkq *queue;
 	unsigned char *mem; /* 1 MiB that the device reaches */
+	struct r3_blk_req req;
+	struct r3_sg sg;
 };
 
 /** A stub and nothing attached to it yet. */
@@ -90,14 +92,27 @@ static inline int bed_do(struct bed *bed, enum r3_blk_op op, uint64_t off, void 
 	return r3_blkq_do(bed->queue, op, 0, off, buf, len, 20 * R3_NSEC_PER_SEC);
 }
 
-/** A request at @off of the bed's memory, submitted and started. */
-static inline void bed_start(struct bed *bed, struct r3_blk_req *req, struct r3_sg *sg,
-			     enum r3_blk_op op, uint64_t off, uint64_t len)
+/** Submit and start bed->req, on the bed's memory at @off. */
+static inline void bed_start(struct bed *bed, enum r3_blk_op op, uint64_t off, uint64_t len)
 {
-	*sg = (struct r3_sg){bed->mem + off, len};
-	*req = (struct r3_blk_req){.op = (uint8_t)op, .off = off, .len = len, .sg = sg, .nsg = 1};
+	struct r3_blk_req *req = &bed->req;
+
+	bed->sg = (struct r3_sg){bed->mem + off, len};
+	*req = (struct r3_blk_req){
+		.op = (uint8_t)op, .off = off, .len = len, .sg = &bed->sg, .nsg = 1};
 	assert_int_equal(r3_blkq_submit(bed->queue, &req, 1), 1);
 	assert_int_equal(r3_blkq_kick(bed->queue), 0);
+}
+
+/** Expect that bed->req, and nothing else, has completed with @err. */
+static inline void bed_reap(struct bed *bed, int err)
+{
+	struct r3_blk_req *reqs[2];
+
+	assert_int_equal(r3_blkq_reap(bed->queue, reqs, 2), 1);
+	assert_ptr_equal(reqs[0], &bed->req);
+	assert_int_equal(bed->req.err, err);
+	assert_int_equal(r3_blkq_inflight(bed->queue), 0);
 }
 
 #endif

@@ -246,14 +246,10 @@ static void test_status(void **state)
 	bed_open(&bed, NULL);
 	bed.stub->hooks = &hooks;
 	for (unsigned i = 0; i < COUNT(table); i++) {
-		struct r3_blk_req req, *reqs;
-		struct r3_sg sg;
-
 		status = table[i].status;
-		bed_start(&bed, &req, &sg, R3_BLK_READ, 0, 512);
-		assert_int_equal(r3_blkq_reap(bed.queue, &reqs, 1), 1);
-		assert_int_equal(req.err, table[i].err);
-		assert_int_equal(req.detail, status);
+		bed_start(&bed, R3_BLK_READ, 0, 512);
+		bed_reap(&bed, table[i].err);
+		assert_int_equal(bed.req.detail, status);
 	}
 	bed_close(&bed);
 }
@@ -322,20 +318,18 @@ static void test_vectors(void **state)
 			assert_int_equal(r3_blkq_open(bed.block, NULL, &queue[n]), 0);
 		for (unsigned n = 0; n < 40; n++) {
 			struct r3_blkq *q = queue[n % 4];
-			struct r3_blk_req req, *reqs;
-			struct r3_sg sg;
 
 			assert_int_equal(r3_blkq_arm(q), 0);
 			assert_false(readable(q));
 			bed.queue = q;
-			bed_start(&bed, &req, &sg, R3_BLK_READ, 0, 512);
+			bed_start(&bed, R3_BLK_READ, 0, 512);
 			if (n % 4 + 1 >= vectors) {
 				assert_false(readable(q));
 				assert_int_equal(r3_block_dispatch(bed.block, NULL, 0), 0);
 			}
 			assert_true(readable(q));
 			assert_int_equal(r3_blkq_arm(q), 1);
-			assert_int_equal(r3_blkq_reap(q, &reqs, 1), 1);
+			bed_reap(&bed, 0);
 			for (unsigned other = 0; other < 4; other++)
 				assert_int_equal(r3_blkq_arm(queue[other]), 0);
 		}
