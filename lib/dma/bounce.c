@@ -5,6 +5,7 @@
  * large enough was reserved, else it lives for one load.
  */
 #include "dma/map.h"
+#include "mem/poison.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <ring3/error.h>
@@ -92,10 +93,12 @@ void r3_dma_bounce_copy(struct r3_dma_map *map, uint64_t off, uint64_t len, bool
 		off = 0;
 		if (n > len)
 			n = len;
-		if (to_device)
+		if (to_device) {
 			memcpy(copy, theirs, n);
-		else
+		} else {
+			r3_filled(copy, n);
 			memcpy(theirs, copy, n);
+		}
 		copy += n;
 		len -= n;
 	}
