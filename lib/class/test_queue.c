@@ -170,7 +170,9 @@ static void fill(struct r3_blk_req *reqs, struct r3_blk_req **list, unsigned n)
 static void test_counts(void **state)
 {
 	struct bed *bed = *state;
-	struct r3_blk_req reqs[PROVIDER_DEPTH + 8], *list[PROVIDER_DEPTH + 8];
+	/* some are left in flight for the teardown, so they outlive this function */
+	static struct r3_blk_req reqs[PROVIDER_DEPTH + 8];
+	struct r3_blk_req *list[PROVIDER_DEPTH + 8];
 
 	fill(reqs, list, PROVIDER_DEPTH + 8);
 	assert_int_equal(r3_blkq_depth(bed->queue), PROVIDER_DEPTH);
