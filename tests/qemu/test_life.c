@@ -4,7 +4,6 @@
 #include "backend/qemu/qemu.h"
 #include "qemu_test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,18 +11,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static unsigned open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static bool exists(pid_t pid)
 {
@@ -34,7 +21,7 @@ static void nothing_is_left_of_many_lives(void **state)
 {
 	static const char *const addresses[] = {"qemu:edu", "qemu:nvme,ns=2", "qemu:nvme,null",
 						"qemu:no-such-device", "qemu:nvme,prop.no-such=1"};
-	unsigned before = open_fds();
+	unsigned before = test_count_fds();
 
 	for (unsigned i = 0; i < 25; i++) {
 		struct r3_device *dev;
@@ -48,7 +35,7 @@ static void nothing_is_left_of_many_lives(void **state)
 		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 		assert_int_equal(errno, ECHILD);
 	}
-	assert_int_equal(open_fds(), before);
+	assert_int_equal(test_count_fds(), before);
 }
 
 static void two_at_once_do_not_meet(void **state)

@@ -8,6 +8,7 @@
 #include "wire/ivshmem.h"
 
 #include <ring3/error.h>
+#include <ring3/log.h>
 
 #include <errno.h>
 #include <string.h>
@@ -125,7 +126,7 @@ static void read_slot(struct r3_qemu *q)
 	if (!r3_qemu_present(q)) {
 		if (status & PCI_EXP_SLTSTA_PDS && !q->link.lost)
 			r3_qemu_raise(q, R3_QEMU_ADDED);
-	} else if (q->dev.gone) {
+	} else if (r3_device_gone(&q->dev)) {
 		r3_qemu_raise(q, R3_QEMU_ADDED);
 	} else if (status & PCI_EXP_SLTSTA_ABP) {
 		r3_qemu_raise(q, R3_QEMU_REMOVE_REQUEST);
@@ -168,6 +169,16 @@ static unsigned take(struct r3_qemu *q, struct r3_event *events, unsigned max)
 	return n;
 }
 
+/* QEMU aborts where a device model is driven beyond what it checks: only here it is said. */
+static void say_why(struct r3_qemu *q)
+{
+	char says[512];
+
+	r3_qemu_process_says(&q->process, says, sizeof(says));
+	if (*says)
+		r3_log(R3_LOG_ERROR, "%s: QEMU's last words: %s", q->name, says);
+}
+
 int r3_qemu_dispatch(struct r3_device *dev, struct r3_event *events, unsigned max)
 {
 	struct r3_qemu *q = r3_qemu_of(dev);
@@ -181,6 +192,7 @@ int r3_qemu_dispatch(struct r3_device *dev, struct r3_event *events, unsigned ma
 	if (q->qmp && r3_qmp_drain(q->qmp) < 0)
 		lost = true;
 	if (lost) {
+		say_why(q);
 		/* a closed socket polls readable for ever: there is nothing more to hear */
 		epoll_ctl(q->epoll, EPOLL_CTL_DEL, q->link.fd, NULL);
 		if (q->qmp)

@@ -21,6 +21,9 @@
 
 #define FDS_MAX 80
 
+/* A killed process ends at once, unless a disk holds it. */
+#define KILL_MS 10000
+
 int r3_qemu_find_program(const char *name, char *path, size_t size)
 {
 	const char *search = getenv("PATH");
@@ -173,16 +176,19 @@ static bool has_ended(struct r3_qemu_process *process, unsigned ms)
 
 void r3_qemu_process_stop(struct r3_qemu_process *process, unsigned grace_ms)
 {
-	if (process->pid > 0) {
-		if (grace_ms > 0)
-			kill(process->pid, SIGTERM);
-		if (grace_ms == 0 || !has_ended(process, grace_ms)) {
-			kill(process->pid, SIGKILL);
-			if (!has_ended(process, 10000))
-				r3_log(R3_LOG_WARN, "QEMU, process %d, does not end", process->pid);
-		}
-		process->pid = 0;
+	/* a process that was reaped already must not be signalled: its id may be another's */
+	bool alive = process->pid > 0 && !has_ended(process, 0);
+
+	if (alive && grace_ms > 0) {
+		kill(process->pid, SIGTERM);
+		alive = !has_ended(process, grace_ms);
 	}
+	if (alive) {
+		kill(process->pid, SIGKILL);
+		if (!has_ended(process, KILL_MS))
+			r3_log(R3_LOG_WARN, "QEMU, process %d, does not end", process->pid);
+	}
+	process->pid = 0;
 	r3_tether_cut(&process->tether);
 	r3_fd_close(&process->messages);
 }
