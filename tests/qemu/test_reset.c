@@ -4,6 +4,7 @@
 #include "qemu_test.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 /* NVMe 1.4, 3.1 */
@@ -152,6 +153,32 @@ static void quiesced_it_writes_no_more(void **state)
 	assert_int_equal(proved, R3_QUIESCE_DMA | R3_QUIESCE_MEDIA);
 }
 
+/* A machine that somebody paused stays paused: it was quiet already. */
+static void a_paused_machine_is_quiesced_and_left_paused(void **state)
+{
+	unsigned proved;
+	char *status;
+
+	assert_int_equal(r3_qemu_execute(edu, "stop", NULL, NULL), 0);
+	assert_int_equal(r3_device_quiesce(edu, R3_QUIESCE_DMA, &proved), 0);
+	assert_int_equal(proved, R3_QUIESCE_DMA);
+	assert_int_equal(r3_qemu_execute(edu, "query-status", NULL, &status), 0);
+	assert_non_null(strstr(status, "\"running\": false"));
+	free(status);
+}
+
+/* No answer is no proof, and the end: who cannot be asked cannot be trusted. */
+static void silence_proves_nothing(void **state)
+{
+	unsigned proved;
+
+	r3_qemu_of(edu)->link.timeout_ms = 100;
+	kill(r3_qemu_pid(edu), SIGSTOP);
+	assert_int_equal(r3_device_quiesce(edu, R3_QUIESCE_DMA, &proved), -ENODEV);
+	assert_int_equal(proved, 0);
+	assert_int_equal(next_event(edu), R3_EVENT_SERVER_LOST);
+}
+
 static void only_the_arena_can_be_mapped(void **state)
 {
 	struct r3_dma_limits limits;
@@ -178,6 +205,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bytes_go_there_and_back, setup_edu, teardown_edu),
 		cmocka_unit_test_setup_teardown(quiesced_it_writes_no_more, setup_edu,
 						teardown_edu),
+		cmocka_unit_test_setup_teardown(a_paused_machine_is_quiesced_and_left_paused,
+						setup_edu, teardown_edu),
+		cmocka_unit_test_setup_teardown(silence_proves_nothing, setup_edu, teardown_edu),
 		cmocka_unit_test_setup_teardown(only_the_arena_can_be_mapped, setup_edu,
 						teardown_edu),
 	};

@@ -97,7 +97,7 @@ void r3_qemu_destroy(struct r3_qemu *q)
 {
 	r3_qmp_close(q->qmp);
 	r3_qemu_link_close(&q->link);
-	r3_qemu_process_stop(&q->process, q->link.lost ? 0 : GRACE_MS);
+	r3_qemu_process_stop(&q->process, r3_device_gone(&q->dev) ? 0 : GRACE_MS);
 	r3_qemu_doorbell_close(&q->bell);
 	r3_qemu_irq_close(q);
 	r3_mem_unref(q->ram);

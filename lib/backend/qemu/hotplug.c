@@ -27,6 +27,8 @@ void r3_qemu_raise(struct r3_qemu *q, unsigned pending)
 	pending &= ~(atomic_load(&q->told) & (R3_QEMU_REMOVED | R3_QEMU_LOST));
 	unsigned before = atomic_fetch_or(&q->pending, pending);
 
+	if (pending & R3_QEMU_LOST)
+		q->link.lost = true; /* whoever still tries need not wait again */
 	if (pending & (R3_QEMU_REMOVED | R3_QEMU_LOST))
 		r3_device_set_gone(&q->dev);
 	if (pending & ~before)

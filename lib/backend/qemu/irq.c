@@ -63,8 +63,7 @@ static int bind_intx(struct r3_qemu *q, int fd)
 	int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
 	if (fd >= 0 && copy < 0)
-		return r3_error_set(errno, "%s: cannot keep an eventfd: %s", q->dev.info.name,
-				    strerror(errno));
+		return r3_error_set(errno, "cannot keep an eventfd: %s", strerror(errno));
 	pthread_mutex_lock(&q->link.lock);
 	int old = q->irq.intx_fd;
 	q->irq.intx_fd = copy;
@@ -190,8 +189,7 @@ static int keep_msi(struct r3_qemu *q, unsigned first, unsigned n, const int *fd
 		if ((*mine < 0 && fds[i] < 0) || same_file(*mine, fds[i]))
 			continue;
 		if (fds[i] >= 0 && (copy = fcntl(fds[i], F_DUPFD_CLOEXEC, 3)) < 0)
-			return r3_error_set(errno, "%s: cannot keep an eventfd: %s",
-					    q->dev.info.name, strerror(errno));
+			return r3_error_set(errno, "cannot keep an eventfd: %s", strerror(errno));
 		r3_fd_close(mine);
 		*mine = copy;
 		news = 1;
@@ -281,7 +279,7 @@ int r3_qemu_irq_alloc(struct r3_device *dev, unsigned type, unsigned n)
 	if (type == R3_IRQ_MSIX)
 		rc = alloc_msix(q);
 	if (rc < 0)
-		return rc;
+		return r3_error_prefix(rc, "%s", dev->info.name);
 	q->irq.type = type;
 	q->irq.n = n;
 	return 0;
@@ -291,19 +289,19 @@ int r3_qemu_irq_bind(struct r3_device *dev, unsigned type, unsigned first, unsig
 		     const int *fds)
 {
 	struct r3_qemu *q = r3_qemu_of(dev);
+	int rc;
 
 	if (type != q->irq.type || first > q->irq.n || n > q->irq.n - first)
 		return r3_error_set(EINVAL, "%s: no such vectors are enabled", dev->info.name);
 	if (n == 0)
 		return 0;
-	switch (type) {
-	case R3_IRQ_INTX:
-		return bind_intx(q, fds[0]);
-	case R3_IRQ_MSI:
-		return bind_msi(q, first, n, fds);
-	default:
-		return bind_msix(q, first, n, fds);
-	}
+	if (type == R3_IRQ_INTX)
+		rc = bind_intx(q, fds[0]);
+	else if (type == R3_IRQ_MSI)
+		rc = bind_msi(q, first, n, fds);
+	else
+		rc = bind_msix(q, first, n, fds);
+	return rc < 0 ? r3_error_prefix(rc, "%s", dev->info.name) : 0;
 }
 
 static int mask_intx(struct r3_qemu *q, bool mask)

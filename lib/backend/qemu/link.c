@@ -326,11 +326,11 @@ int r3_qemu_link_settle(struct r3_qemu_link *link)
 
 int r3_qemu_link_drain(struct r3_qemu_link *link)
 {
-	int rc = lock_alive(link);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	rc = drain(link);
+	if (pthread_mutex_trylock(&link->lock))
+		return 0;
+	rc = link->lost ? r3_error_set(ENODEV, "QEMU is lost") : drain(link);
 	pthread_mutex_unlock(&link->lock);
 	return rc;
 }

@@ -12,12 +12,13 @@
 #include "wire/qtest.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct r3_qemu_link {
 	int fd; /* -1: closed */
 	pthread_mutex_t lock;
-	unsigned owed; /* replies not yet collected */
-	bool lost;     /* the other end is gone, silent, or talks nonsense */
+	unsigned owed;    /* replies not yet collected */
+	atomic_bool lost; /* the other end is gone, silent, or talks nonsense */
 	struct r3_qtest_stream in;
 	/* Called with the lock held, from whichever thread reads. */
 	void (*irq)(void *ctx, unsigned line, bool raised);
@@ -42,7 +43,7 @@ int r3_qemu_link_command(struct r3_qemu_link *link, const char *line);
 /** Wait until all replies owed are here, so that all line changes before are, too. */
 int r3_qemu_link_settle(struct r3_qemu_link *link);
 
-/** Read what there is, without waiting. */
+/** Read what there is, without waiting, unless another thread reads already. */
 int r3_qemu_link_drain(struct r3_qemu_link *link);
 
 #endif

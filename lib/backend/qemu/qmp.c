@@ -250,3 +250,8 @@ int r3_qmp_fd(const struct r3_qmp *qmp)
 {
 	return qmp->fd;
 }
+
+void r3_qmp_set_timeout(struct r3_qmp *qmp, unsigned timeout_ms)
+{
+	qmp->timeout_ms = timeout_ms;
+}

@@ -22,6 +22,9 @@ void r3_qmp_close(struct r3_qmp *qmp); /* NULL is allowed */
 
 int r3_qmp_fd(const struct r3_qmp *qmp);
 
+/** How long commands wait from now on. */
+void r3_qmp_set_timeout(struct r3_qmp *qmp, unsigned timeout_ms);
+
 /** Run @command with @arguments (NULL: none; taken in any case). @reply, if not NULL,
  *  gets what it returns, for json_object_put(). Errors: EIO QEMU refuses (the text
  *  has its reason); ENODEV, ETIMEDOUT as above. */

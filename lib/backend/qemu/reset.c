@@ -13,6 +13,8 @@
 #define READY_NS (R3_NSEC_PER_SEC)
 /* PCI-to-PCI bridges 1.2, 11.1: Trst, the least time that reset is held. */
 #define HOLD_NS (R3_NSEC_PER_MSEC)
+/* What QEMU gets to finish the transfers that are under way. */
+#define DRAIN_MS 2000
 
 static void write_command(struct r3_qemu *q, unsigned command)
 {
@@ -71,13 +73,36 @@ int r3_qemu_reset(struct r3_device *dev, enum r3_reset how)
 	return 0;
 }
 
+static bool is_running(struct r3_qemu *q)
+{
+	struct json_object *status, *running;
+	bool is = true;
+
+	if (r3_qmp_execute(q->qmp, "query-status", NULL, &status) < 0)
+		return true;
+	if (json_object_object_get_ex(status, "running", &running))
+		is = json_object_get_boolean(running);
+	json_object_put(status);
+	return is;
+}
+
 /* Bus mastering off stops new transfers only: one that the host's kernel carries out has
- * the addresses already. QEMU waits for those when it is stopped. */
+ * the addresses already. QEMU waits for those when it is stopped, as it may be already. A
+ * disk that hangs makes it hang: then nothing is proved, and it is lost. */
 static int drain(struct r3_qemu *q)
 {
-	int rc = r3_qmp_execute(q->qmp, "stop", NULL, NULL);
+	int rc = 0;
 
-	return rc < 0 ? rc : r3_qmp_execute(q->qmp, "cont", NULL, NULL);
+	r3_qmp_set_timeout(q->qmp, DRAIN_MS);
+	if (is_running(q)) {
+		rc = r3_qmp_execute(q->qmp, "stop", NULL, NULL);
+		if (rc == 0)
+			rc = r3_qmp_execute(q->qmp, "cont", NULL, NULL);
+	}
+	r3_qmp_set_timeout(q->qmp, R3_QEMU_TIMEOUT_MS);
+	if (rc == -ETIMEDOUT || rc == -ENODEV)
+		r3_qemu_raise(q, R3_QEMU_LOST);
+	return rc < 0 ? r3_error_prefix(rc, "%s", q->name) : 0;
 }
 
 int r3_qemu_quiesce(struct r3_device *dev, unsigned want, unsigned *proved)
