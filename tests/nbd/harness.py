@@ -62,21 +62,29 @@ class Process:
 
     def __init__(self, pid):
         self.pid = pid
-        self.start, self.name = self.stat()[0], self.stat()[1]
+        self.name, rest = self.fields()
+        self.start = rest[19]
 
-    def stat(self):
+    def fields(self):
+        """Its name, and what follows that in /proc/PID/stat (proc(5)), from the state on."""
         with open(f'/proc/{self.pid}/stat') as file:
-            text = file.read()
-        name = text[text.index('(') + 1:text.rindex(')')]
-        rest = text[text.rindex(')') + 2:].split()
-        return rest[19], name, rest[0], int(rest[1])
+            head, _, rest = file.read().rpartition(') ')
+        return head.partition(' (')[2], rest.split()
+
+    def parent(self):
+        return int(self.fields()[1][1])
 
     def alive(self):
         try:
-            start, _, state, _ = self.stat()
-        except (OSError, ValueError):
+            _, rest = self.fields()
+        except OSError:
             return False
-        return start == self.start and state not in 'ZX'
+        return rest[19] == self.start and rest[0] not in 'ZX'
+
+    def cpu(self):
+        """Clock ticks it has run for."""
+        _, rest = self.fields()
+        return int(rest[11]) + int(rest[12])
 
     def kill(self, number=signal.SIGKILL):
         os.kill(self.pid, number)
@@ -91,7 +99,7 @@ def processes():
         if entry.isdigit():
             try:
                 found.append(Process(int(entry)))
-            except (OSError, ValueError, IndexError):
+            except OSError:
                 pass
     return found
 
@@ -133,9 +141,9 @@ class Run:
         for _ in range(8):  # as deep as families get
             for process in everyone:
                 try:
-                    if process.stat()[3] in below:
+                    if process.parent() in below:
                         below.add(process.pid)
-                except (OSError, ValueError):
+                except OSError:
                     pass
         for process in everyone:
             if process.pid in below or self.marked(process.pid):

@@ -14,6 +14,7 @@ QEMU = 'qemu:nvme,size=64M'
 
 class Kill(harness.TestCase):
     address = 'null:64M'
+    victims = ('ring3', 'nbdkit', 'fio', 'sh')
     # A command with a child in its group, busy with the export; both say when they are there.
     command = ['sh', '-c', 'nbdcopy --connections=2 "$uri" null: >/dev/null; '
                'sleep 1000 & echo here; wait; exit 3']
@@ -64,6 +65,18 @@ class Kill(harness.TestCase):
         run.named('sleep').kill()
         self.assertEqual(self.check(run)[0], 3)
 
+    def test_each_of_them_with_requests_in_flight(self):
+        fio = ['sh', '-c', 'echo here; fio --name=busy --ioengine=nbd --uri="$uri" --rw=randrw '
+               '--bs=16k --iodepth=32 --size=64M --time_based --runtime=1000 >/dev/null 2>&1']
+        for victim in self.victims:
+            with self.subTest(victim):
+                run = self.start(fio)
+                nbdkit = run.named('nbdkit')
+                before = nbdkit.cpu()
+                harness.until('traffic', lambda: nbdkit.cpu() > before + 10)
+                run.named(victim).kill()
+                self.check(run)
+
     def test_signals_end_it_in_good_order(self):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with self.subTest(number):
@@ -105,6 +118,7 @@ class Kill(harness.TestCase):
 @unittest.skipUnless(harness.has_qemu_nvme(), 'no qemu:nvme here')
 class KillQemu(Kill):
     address = QEMU
+    victims = ('ring3', 'nbdkit', 'qemu', 'fio', 'sh')
 
     def test_qemu(self):
         run = self.start()
