@@ -123,6 +123,7 @@ static void what_is_wrong_is_said(void **state)
 	refused("qemu:nvme,drive=/nonexistent/image", ENOENT, "/nonexistent/image");
 	refused("qemu:nvme,drive=/tmp", EISDIR, "/tmp");
 	refused("qemu:nvme,drive=/tmp,readonly", EINVAL, "neither a file");
+	refused("qemu:nvme,drive=/dev/zero", EINVAL, "neither a file");
 	snprintf(address, sizeof(address), "qemu:nvme,drive=%s", image);
 	refused(address, EINVAL, "truncate");
 	assert_int_equal(ftruncate(fd, 1 << 20), 0);

@@ -220,21 +220,12 @@ static int bind_msi(struct r3_qemu *q, unsigned first, unsigned n, const int *fd
 
 static void turn_off(struct r3_qemu *q)
 {
-	struct r3_qemu_irq *irq = &q->irq;
+	const struct r3_qemu_irq *irq = &q->irq;
 
-	switch (irq->type) {
-	case R3_IRQ_INTX:
-		bind_intx(q, -1);
-		break;
-	case R3_IRQ_MSI:
+	if (irq->type == R3_IRQ_MSI)
 		r3_pci_msi_program(&q->bus.access, q->number, q->devfn, &q->msi, 0, 0, 0);
-		break;
-	case R3_IRQ_MSIX:
+	else if (irq->type == R3_IRQ_MSIX)
 		r3_pci_msix_control(&q->bus.access, q->number, q->devfn, &q->msix, false, false);
-		break;
-	default:
-		break;
-	}
 	r3_qemu_irq_forget(q);
 }
 

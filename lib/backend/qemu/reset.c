@@ -54,6 +54,8 @@ int r3_qemu_reset(struct r3_device *dev, enum r3_reset how)
 		how = dev->info.caps & R3_CAP_FLR ? R3_RESET_FUNCTION : R3_RESET_BUS;
 	if (!(dev->info.caps & (how == R3_RESET_FUNCTION ? R3_CAP_FLR : R3_CAP_BUS_RESET)))
 		return r3_error_set(EOPNOTSUPP, "%s: it cannot be reset this way", dev->info.name);
+	if (!r3_qemu_present(q))
+		return r3_error_set(ENODEV, "%s: the device is gone", dev->info.name);
 	/* no transfer may be under way when it begins (PCIe 6.6.2) */
 	write_command(q, 0);
 	if (how == R3_RESET_FUNCTION)

@@ -76,7 +76,8 @@ static int open_image(const struct r3_qemu_options *o, int *out, bool *block_dev
 {
 	struct stat st;
 
-	*out = open(o->drive, (o->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	/* a FIFO without a writer must not hold us */
+	*out = open(o->drive, (o->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	if (*out < 0) {
 		int err = errno;
 		if (!o->readonly && (err == EACCES || err == EPERM || err == EROFS) &&
