@@ -100,7 +100,7 @@ struct nvme_stub {
 	unsigned enables, commands, doorbells, interrupts, aborts;
 	unsigned faults;   /* addresses that the device cannot reach */
 	unsigned mistakes; /* of the driver: full queues, doorbells out of range */
-	unsigned flushes, sgls, prp_lists, deallocated, fua;
+	unsigned flushes, sgls, prp_lists, deallocated, fua, deac;
 };
 
 /** A controller, adopted as a device, or NULL. Both arguments may be NULL. */

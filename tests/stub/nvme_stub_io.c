@@ -154,6 +154,7 @@ unsigned nvme_stub_io(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 	case NVME_CMD_WRITE:
 		return nvme_stub_transfer(stub, cmd, at, len, false);
 	case NVME_CMD_WRITE_ZEROES:
+		stub->deac += !!(cmd->cdw12 & NVME_RW_DEAC);
 		if (at)
 			memset(at, 0, len);
 		return 0;

@@ -136,29 +136,40 @@ static void take_device_event(struct r3_nvme *nvme, const struct r3_event *event
 	}
 }
 
+static bool has_pin(const struct r3_nvme *nvme)
+{
+	return r3_irq_get_type(nvme->irq) == R3_IRQ_INTX;
+}
+
 /* Vector 0 is the admin queue's and that of all queues without one of their own. A pin
  * stays up until they have been reaped, by other threads and later: so it is masked
  * here, in the controller, and each queue unmasks it before it sleeps. */
-static void take_vector(struct r3_nvme *nvme)
+static bool take_vector(struct r3_nvme *nvme)
 {
-	bool pin = r3_irq_get_type(nvme->irq) == R3_IRQ_INTX;
-	bool sleepers = false;
+	uint64_t count;
 
-	if (pin)
+	if (read(r3_irq_fd(nvme->irq, 0), &count, sizeof(count)) < 0)
+		return false;
+	if (has_pin(nvme)) {
 		r3_write32(nvme->bar, NVME_REG_INTMS, 1);
+		(void)r3_irq_ack(nvme->irq, 0); /* the line is down now: re-arm it */
+	}
+	return true;
+}
 
-	bool came = r3_irq_ack(nvme->irq, 0) > 0;
+static void forward_vector(struct r3_nvme *nvme)
+{
+	bool any = false;
 
-	for (unsigned qid = 1; came && qid <= nvme->nqueues; qid++) {
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++) {
 		struct nvme_queue *q = nvme->queue[qid];
 
 		if (!q || q->vector || q->blkq.fd < 0)
 			continue;
 		nvme_queue_signal(q);
-		sleepers = true;
+		any = true;
 	}
-	nvme_admin_poll(nvme);
-	if (pin && !sleepers)
+	if (!any && has_pin(nvme))
 		r3_write32(nvme->bar, NVME_REG_INTMC, 1);
 }
 
@@ -177,7 +188,12 @@ void nvme_dispatch(struct r3_nvme *nvme)
 		nvme_recover_give_up(nvme, "device gone");
 		return;
 	}
-	take_vector(nvme);
+
+	bool came = take_vector(nvme);
+
+	nvme_admin_poll(nvme); /* in any case: a look costs a load, and interrupts get lost */
+	if (came)
+		forward_vector(nvme);
 	nvme_event_take(nvme);
 	/* Ticks count dispatches as well as time. A program that comes here late makes its
 	 * requests live longer, and never has them aborted for its own absence. */

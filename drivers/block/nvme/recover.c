@@ -114,8 +114,7 @@ static int close_gates(struct r3_nvme *nvme)
  * and decodes no memory. */
 static bool is_lost(const struct r3_nvme *nvme)
 {
-	return r3_device_gone(nvme->dev) ||
-	       r3_pci_read16(nvme->dev, PCI_VENDOR_ID) == UINT16_MAX;
+	return r3_device_gone(nvme->dev) || r3_pci_read16(nvme->dev, PCI_VENDOR_ID) == UINT16_MAX;
 }
 
 /* From outside, when the controller does not obey. */

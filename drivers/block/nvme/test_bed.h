@@ -10,6 +10,7 @@
 #include "stub/nvme_stub.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <ring3/nvme.h>
 #include <string.h>
 
@@ -102,6 +103,13 @@ static inline void bed_start(struct bed *bed, enum r3_blk_op op, uint64_t off, u
 		.op = (uint8_t)op, .off = off, .len = len, .sg = &bed->sg, .nsg = 1};
 	assert_int_equal(r3_blkq_submit(bed->queue, &req, 1), 1);
 	assert_int_equal(r3_blkq_kick(bed->queue), 0);
+}
+
+static inline bool bed_readable(const struct bed *bed)
+{
+	struct pollfd pfd = {.fd = r3_blkq_fd(bed->queue), .events = POLLIN};
+
+	return poll(&pfd, 1, 0) == 1;
 }
 
 /** Expect that bed->req, and nothing else, has completed with @err. */

@@ -38,6 +38,7 @@ static void test_patience(void **state)
 	bed.clock.now += 100 * BED_TIMEOUT;
 	assert_int_equal(r3_block_dispatch(bed.block, NULL, 0), 0);
 	assert_int_equal(bed.stub->aborts, 0);
+	assert_int_equal(bed.stub->enables, 1);
 	nvme_stub_release(bed.stub, 0);
 	bed_reap(&bed, 0);
 	bed_close(&bed);
@@ -125,8 +126,10 @@ static void expect_gone(struct bed *bed, unsigned events)
 	again = (struct r3_blk_req){.op = R3_BLK_READ, .len = 4096, .sg = &sg, .nsg = 1};
 	assert_int_equal(r3_blkq_submit(bed->queue, &list, 1), -ENODEV);
 	assert_int_equal(r3_blkq_kick(bed->queue), -ENODEV);
-	/* It is told once. */
+	/* It is told once, and nobody is woken again. */
+	assert_int_equal(r3_blkq_arm(bed->queue), 0);
 	assert_int_equal(bed_pass(bed, 5 * BED_TIMEOUT) & 1u << R3_BLOCK_EVENT_GONE, 0);
+	assert_false(bed_readable(bed));
 	assert_int_equal(r3_blkq_open(bed->block, NULL, &bed->queue), -ENODEV);
 }
 
@@ -198,7 +201,11 @@ static void test_device_reset(void **state)
 	assert_int_equal(bed.stub->fake->resets, 1);
 	bed_reap(&bed, 0);
 	/* and interrupts are back */
-	assert_int_equal(bed_do(&bed, R3_BLK_READ, 0, bed.mem, 4096), 0);
+	bed.stub->hooks = NULL;
+	assert_int_equal(r3_blkq_arm(bed.queue), 0);
+	bed_start(&bed, R3_BLK_READ, 0, 4096);
+	assert_true(bed_readable(&bed));
+	bed_reap(&bed, 0);
 	bed_close(&bed);
 }
 
@@ -231,6 +238,74 @@ static void test_silent_removal(void **state)
 	bed_close(&bed);
 }
 
+static unsigned entered;
+
+/* What a queue's thread would find, were it to come in the middle of a reset. */
+static void come_in(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *data)
+{
+	struct bed *bed = stub->user;
+	struct r3_blk_req flush = {.op = R3_BLK_FLUSH}, *reqs[2] = {&flush};
+
+	assert_int_equal(r3_blkq_submit(bed->queue, reqs, 1), -EAGAIN);
+	assert_int_equal(r3_blkq_kick(bed->queue), 0);
+	assert_int_equal(r3_blkq_reap(bed->queue, reqs, 2), 0);
+	assert_int_equal(r3_blkq_arm(bed->queue), 0);
+	entered++;
+}
+
+static void test_closed_gate(void **state)
+{
+	const struct nvme_stub_hooks hooks = {.identify = come_in};
+	struct r3_blk_req flush = {.op = R3_BLK_FLUSH}, *reqs[3] = {&flush};
+	struct bed bed;
+
+	hang(&bed, R3_BLK_READ);
+	bed.stub->hooks = NULL;
+	assert_int_equal(r3_blkq_submit(bed.queue, reqs, 1), 1);
+	assert_int_equal(r3_blkq_kick(bed.queue), 0); /* it completes, and the other does not */
+	bed.stub->user = &bed;
+	bed.stub->hooks = &hooks;
+	entered = 0;
+	bed.stub->csts |= NVME_CSTS_CFS;
+	AT_LEAST(bed_pass(&bed, BED_TIMEOUT), R3_BLOCK_EVENT_RESET);
+	assert_true(entered > 0);
+	assert_true(bed_readable(&bed)); /* it was told that there is room again */
+	assert_int_equal(r3_blkq_reap(bed.queue, reqs, 3), 2);
+	assert_ptr_equal(reqs[0], &flush);
+	assert_int_equal(flush.err | bed.req.err, 0);
+	bed_close(&bed);
+}
+
+static bool fail_once(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd,
+		      struct nvme_cqe *cqe)
+{
+	if (sqid)
+		cqe->sf = NVME_SC_READ_ERROR << 1;
+	return true;
+}
+
+/* What has completed, and nobody reaped it yet, is neither done again nor lost. */
+static void test_completed_before(void **state)
+{
+	const struct nvme_stub_hooks failing = {.complete = fail_once};
+	struct bed bed;
+
+	bed_open(&bed, NULL);
+	bed.stub->hooks = &failing;
+	bed_start(&bed, R3_BLK_READ, 0, 4096);
+	bed.stub->hooks = NULL;
+	bed.stub->csts |= NVME_CSTS_CFS;
+	AT_LEAST(bed_pass(&bed, BED_TIMEOUT), R3_BLOCK_EVENT_RESET);
+	bed_reap(&bed, -EIO);
+	assert_int_equal(bed.req.detail, NVME_SC_READ_ERROR);
+
+	bed_start(&bed, R3_BLK_READ, 0, 4096);
+	fake_device_remove(bed.stub->fake);
+	AT_LEAST(bed_pass(&bed, 1), R3_BLOCK_EVENT_GONE);
+	bed_reap(&bed, 0);
+	bed_close(&bed);
+}
+
 /* The namespace goes first, and then the device, with a request in flight. */
 static void test_detached_and_removed(void **state)
 {
@@ -248,27 +323,30 @@ static void test_detached_and_removed(void **state)
 }
 
 /* Close with requests in flight, and a controller that does not delete queues. */
-static bool refuse_deletion(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd,
-			    struct nvme_cqe *cqe)
+static bool is_deletion(uint16_t sqid, const struct nvme_cmd *cmd)
 {
-	if (!sqid && (cmd->opcode == NVME_ADMIN_DELETE_SQ || cmd->opcode == NVME_ADMIN_DELETE_CQ))
-		cqe->sf = NVME_SC_INTERNAL << 1;
-	return true;
+	return !sqid &&
+	       (cmd->opcode == NVME_ADMIN_DELETE_SQ || cmd->opcode == NVME_ADMIN_DELETE_CQ);
+}
+
+static bool refuse_deletion(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd)
+{
+	if (is_deletion(sqid, cmd))
+		nvme_stub_post(stub, 0,
+			       (struct nvme_cqe){.cid = cmd->cid, .sf = NVME_SC_INTERNAL << 1});
+	return !sqid && !is_deletion(sqid, cmd);
 }
 
 static bool ignore_deletion(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd)
 {
-	return !sqid && cmd->opcode != NVME_ADMIN_DELETE_SQ;
+	return !sqid && !is_deletion(sqid, cmd);
 }
 
 static void test_close_in_flight(void **state)
 {
 	static const struct nvme_stub_hooks hooks[] = {
-		{.fetch = hold_io},
-		{.fetch = hold_io, .complete = refuse_deletion},
-		{.fetch = ignore_deletion},
-		{.fetch = hold_all},
-		{.fetch = hold_io, .read = fatal},
+		{.fetch = hold_io},  {.fetch = refuse_deletion},        {.fetch = ignore_deletion},
+		{.fetch = hold_all}, {.fetch = hold_io, .read = fatal},
 	};
 
 	for (unsigned i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
@@ -311,6 +389,8 @@ int main(void)
 		cmocka_unit_test(test_device_reset),
 		cmocka_unit_test(test_removal),
 		cmocka_unit_test(test_silent_removal),
+		cmocka_unit_test(test_closed_gate),
+		cmocka_unit_test(test_completed_before),
 		cmocka_unit_test(test_detached_and_removed),
 		cmocka_unit_test(test_close_in_flight),
 	};

@@ -6,7 +6,6 @@
  */
 #include "test_bed.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -140,6 +139,16 @@ static unsigned dispatch(struct bed *bed)
 	return seen;
 }
 
+/* A controller that takes its time to come back, which the threads use. */
+static void take_time(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *data)
+{
+	const struct timespec ts = {.tv_nsec = 300000};
+
+	pthread_mutex_unlock(&stub->lock);
+	nanosleep(&ts, NULL);
+	pthread_mutex_lock(&stub->lock);
+}
+
 static unsigned progress(struct worker *worker)
 {
 	unsigned done = 0;
@@ -155,6 +164,7 @@ static void test_resets_under_load(void **state)
 	const struct nvme_stub_opts opts = {.vectors = 2};
 	const struct r3_block_opts block_opts = {.size = sizeof(block_opts),
 						 .timeout_ns = 80 * R3_NSEC_PER_MSEC};
+	const struct nvme_stub_hooks hooks = {.identify = take_time};
 	struct worker worker[THREADS];
 	struct bed bed = {.stub = nvme_stub_new(&opts, NULL)};
 	unsigned resets = 0;
@@ -163,6 +173,7 @@ static void test_resets_under_load(void **state)
 	assert_int_equal(
 		r3_driver_nvme.attach_block(nvme_stub_device(bed.stub), &block_opts, &bed.block),
 		0);
+	bed.stub->hooks = &hooks;
 	assert_int_equal(r3_block_alloc(bed.block, THREADS * DEPTH * 4096, &mem), 0);
 	bed.mem = mem;
 	for (unsigned n = 0; n < THREADS; n++)
