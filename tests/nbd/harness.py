@@ -193,6 +193,7 @@ class TestCase(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix='r3-nbd-')
         self.addCleanup(shutil.rmtree, self.folder)
         self.socket = os.path.join(self.folder, 's')
+        self.uri = 'nbd+unix:///?socket=' + self.socket
         self.export = ['--export', 'nbd:unix:' + self.socket]
 
     def image(self, size, name='image'):

@@ -7,7 +7,7 @@ import socket
 import unittest
 
 import harness
-from client import Client
+from client import READ, Client
 
 QEMU = 'qemu:nvme,size=64M'
 
@@ -132,6 +132,27 @@ class KillQemu(Kill):
             run.uri()
             run.named('qemu').kill()
             self.assertEqual(self.check(run)[0], 1)
+
+    def hang(self):
+        """A run whose device does not answer, with a request in flight."""
+        run = self.start(['sh', '-c', 'echo here; sleep 1000'])
+        connection = Client(self.socket)
+        self.addCleanup(connection.close)
+        connection.go()
+        run.named('qemu').kill(signal.SIGSTOP)
+        connection.send(READ, 0, 4096)
+        return run
+
+    def test_ring3_while_the_device_hangs(self):
+        run = self.hang()
+        run.popen.kill()
+        self.check(run)
+
+    def test_signal_while_the_device_hangs(self):
+        run = self.hang()
+        run.popen.terminate()
+        run.check_nothing_left(self, self.socket, seconds=harness.TIMEOUT)
+        self.assertEqual(run.wait()[0], 128 + signal.SIGTERM)
 
     def test_all_at_once(self):
         run = self.start()

@@ -3,12 +3,14 @@
 """run.py RING3: how `ring3 run` ends, and what it says when it cannot begin."""
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
-import tempfile
+import unittest
 
 import harness
+from client import Client
 
 USAGE, ABSENT, NOT_PERMITTED = 2, 3, 4
 NOBODY = 65534
@@ -39,7 +41,7 @@ class Command(harness.TestCase):
         script = 'echo "$uri"; echo "$unixsocket"; nbdinfo --size "$uri"'
         status, out, errors = self.run_command('null:1G', 'sh', '-c', script)
         self.assertEqual(status, 0, errors)
-        self.assertEqual(out.split('\n')[:3], ['nbd+unix:///?socket=' + self.socket, self.socket,
+        self.assertEqual(out.split('\n')[:3], [self.uri, self.socket,
                                                '1073741824'])
 
     def test_relative_path_in_a_folder_with_odd_signs(self):
@@ -77,7 +79,7 @@ class Command(harness.TestCase):
 
     def test_output_without_a_command(self):
         with harness.Run('null:1M', *self.export) as run:
-            self.assertEqual(run.uri(), 'nbd+unix:///?socket=' + self.socket)
+            self.assertEqual(run.uri(), self.uri)
             self.assertEqual(run.end(signal.SIGINT)[0], 0)
         with harness.Run('null:1M', *self.export, '-o', 'json') as run:
             harness.until('the socket', lambda: os.path.exists(self.socket))
@@ -85,7 +87,7 @@ class Command(harness.TestCase):
             self.assertEqual(status, 0)
             self.assertEqual(json.loads(out), {
                 'schema': 'ring3.run', 'version': 1,
-                'exports': [{'uri': 'nbd+unix:///?socket=' + self.socket}]})
+                'exports': [{'uri': self.uri}]})
 
     def test_the_terminal_is_the_commands_and_comes_back(self):
         # script(1) provides one. Of /proc/PID/stat: whose group, and which one has it.
@@ -103,7 +105,7 @@ class Command(harness.TestCase):
         self.assertNotEqual(lines[0], lines[2])
 
 
-class Refused(harness.TestCase):
+class Refusing(harness.TestCase):
     """One clear message, the exit code of the design, and nothing left."""
 
     def refused(self, status, text, *arguments, **popen):
@@ -115,6 +117,8 @@ class Refused(harness.TestCase):
             run.check_nothing_left(self, seconds=0)
         return errors
 
+
+class Refused(Refusing):
     def test_arguments(self):
         for text, *arguments in (
                 ('--export', 'null:1M'),
@@ -178,39 +182,90 @@ class Refused(harness.TestCase):
             where = f'127.0.0.1:{server.getsockname()[1]}'
             self.refused(1, where, 'null:1M', '--export', 'nbd:tcp:' + where)
 
+    def as_ordinary_user(self):
+        """How to run as somebody whom permissions stop; the folder becomes theirs."""
+        if os.getuid() != 0:
+            return {}
+        user = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []}
+        try:  # the build may lie where nobody else may look
+            subprocess.run([harness.RING3, 'version'], capture_output=True, check=True, **user)
+        except (OSError, subprocess.CalledProcessError):
+            self.skipTest('an ordinary user cannot reach the program')
+        os.chown(self.folder, NOBODY, NOBODY)
+        return user
+
     def test_not_permitted(self):
-        as_other = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []} \
-            if os.getuid() == 0 else {}
+        user = self.as_ordinary_user()
         image = self.image(1 << 20)
+        os.chmod(image, 0)
         closed = os.path.join(self.folder, 'closed')
         os.mkdir(closed, 0o555)
-        os.chmod(self.folder, 0o755)
-        os.chmod(image, 0)
-        with tempfile.TemporaryDirectory() as reachable:
-            # The build may lie where nobody else may look.
-            if as_other and not self.reachable():
-                self.skipTest('the program cannot be reached by an ordinary user')
-            os.chmod(reachable, 0o777)
-            self.refused(NOT_PERMITTED, closed, 'null:1M', '--export', f'nbd:unix:{closed}/s',
-                         **as_other)
-            self.refused(NOT_PERMITTED, image, 'file:' + image, '--export',
-                         f'nbd:unix:{reachable}/s', **as_other)
-
-    def reachable(self):
-        done = subprocess.run([harness.RING3, 'version'], user=NOBODY, capture_output=True,
-                              check=False) if os.access(harness.RING3, os.X_OK) else None
-        return done and done.returncode == 0
+        self.refused(NOT_PERMITTED, closed, 'null:1M', '--export', f'nbd:unix:{closed}/s', **user)
+        self.refused(NOT_PERMITTED, image, 'file:' + image, *self.export, **user)
 
     def test_read_only_image(self):
+        user = self.as_ordinary_user()
         image = self.image(1 << 20)
         os.chmod(image, 0o444)
-        if os.getuid() == 0:
-            self.skipTest('nothing is read-only to root')
-        self.refused(NOT_PERMITTED, image, 'file:' + image, *self.export)
-        status, out, errors = self.run_command('file:' + image, 'sh', '-c',
-                                               'nbdinfo --json "$uri"', options=['--read-only'])
+        self.refused(NOT_PERMITTED, image, 'file:' + image, *self.export, **user)
+        status, out, errors = self.run_ring3('file:' + image, '--read-only', *self.export, '--',
+                                             'nbdinfo', '--json', self.uri, **user)
         self.assertEqual(status, 0, errors)
         self.assertTrue(json.loads(out)['exports'][0]['is_read_only'])
+
+
+@unittest.skipUnless(harness.has_qemu_nvme(), 'no qemu:nvme here')
+class RefusedQemu(Refusing):
+    def test_what_is_not_there(self):
+        for text, address, *options in (
+                ('no driver', 'qemu:edu'),
+                ('no-such-device', 'qemu:no-such-device'),
+                ('namespace 9', 'qemu:nvme', '--namespace', '9'),
+                ('no-such-driver', 'qemu:nvme', '--driver', 'no-such-driver'),
+                ('no-such-image', f'qemu:nvme,drive={self.folder}/no-such-image')):
+            with self.subTest(address=address, options=options):
+                self.refused(ABSENT, text, address, *options, *self.export)
+
+    def test_qemu_is_not_installed(self):
+        os.symlink(shutil.which('nbdkit'), os.path.join(self.folder, 'nbdkit'))
+        self.refused(ABSENT, 'install qemu', 'qemu:nvme', *self.export, env={'PATH': self.folder})
+
+
+class Plugin(harness.TestCase):
+    """The plugin without ring3: nbdkit as its users know it."""
+    plugin = os.path.join(os.path.dirname(harness.RING3), 'export/nbd/nbdkit-ring3-plugin.so')
+
+    def nbdkit(self, *arguments):
+        return subprocess.run(['nbdkit', *arguments[:-1], self.plugin, arguments[-1]],
+                              capture_output=True, text=True, timeout=harness.TIMEOUT)
+
+    def test_captive(self):
+        done = subprocess.run(['nbdkit', '-U', '-', self.plugin, 'null:1M', '--run',
+                               'nbdinfo --size "$uri"'], capture_output=True, text=True,
+                              timeout=harness.TIMEOUT)
+        self.assertEqual((done.returncode, done.stdout), (0, '1048576\n'), done.stderr)
+
+    def test_in_the_background(self):
+        pidfile = os.path.join(self.folder, 'pid')
+        done = self.nbdkit('-U', self.socket, '-P', pidfile, 'null:1M')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        harness.until('the process id', lambda: os.path.exists(pidfile) and
+                      os.path.getsize(pidfile))
+        with open(pidfile) as file:
+            server = harness.Process(int(file.read()))
+        with Client(self.socket).go() as nbd:
+            self.assertEqual(nbd.size, 1 << 20)
+        server.kill(signal.SIGTERM)
+        harness.until('the end', lambda: not server.alive())
+
+    def test_bad_parameters(self):
+        for text, parameter in (('colour', 'colour=red'), ('address=', 'driver=nvme'),
+                                ('log=', 'log=loud'), ('owner=', 'owner=999'),
+                                ('unix=', 'unix=here'), ('no-such', 'file:/no-such')):
+            with self.subTest(parameter):
+                done = self.nbdkit('-f', '-U', self.socket, parameter)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(text, done.stderr)
 
 
 harness.main()

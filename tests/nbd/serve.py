@@ -250,9 +250,6 @@ class OtherPeoplesClients(Served):
     def serve_image(self, image, lba=512):
         return self.serve(self.address.format(image=image, lba=lba))
 
-    def uri(self):
-        return 'nbd+unix:///?socket=' + self.socket
-
     def random_image(self, size):
         path = os.path.join(self.folder, 'random')
         with open(path, 'wb') as file:
@@ -261,7 +258,7 @@ class OtherPeoplesClients(Served):
 
     def test_nbdinfo(self):
         self.serve_image(self.image(5 << 30), 4096)
-        export = json.loads(self.call('nbdinfo', '--json', self.uri()))['exports'][0]
+        export = json.loads(self.call('nbdinfo', '--json', self.uri))['exports'][0]
         self.assertEqual(export['export-size'], 5 << 30)
         self.assertEqual(export['block_size_minimum'], 4096)
 
@@ -270,10 +267,10 @@ class OtherPeoplesClients(Served):
             source = self.random_image(24 * MiB)
             target = self.image(24 * MiB)
             run = self.serve_image(target, lba)
-            self.call('nbdcopy', '--flush', source, self.uri())
+            self.call('nbdcopy', '--flush', source, self.uri)
             self.call('cmp', source, target)
             copy = os.path.join(self.folder, 'copy')
-            self.call('nbdcopy', self.uri(), copy)
+            self.call('nbdcopy', self.uri, copy)
             self.call('cmp', source, copy)
             self.assertEqual(run.end()[0], 0)
 
@@ -285,20 +282,20 @@ class OtherPeoplesClients(Served):
                     'write -z 4096 4096', 'read -P 0 4096 4096', 'read -P 7 4095 1',
                     'discard 0 1M', 'flush', 'write -f -P 9 0 65536', 'read -P 9 0 65536']
         out = self.call('qemu-io', '-f', 'raw', *[part for text in commands
-                                                  for part in ('-c', text)], self.uri())
+                                                  for part in ('-c', text)], self.uri)
         self.assertNotIn('fail', out.lower())
 
     @unittest.skipUnless(shutil.which('qemu-img'), 'no qemu-img')
     def test_qemu_img(self):
         source = self.random_image(8 * MiB)
         self.serve_image(self.image(8 * MiB))
-        self.call('qemu-img', 'convert', '-n', '-f', 'raw', '-O', 'raw', source, self.uri())
-        self.call('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', source, self.uri())
+        self.call('qemu-img', 'convert', '-n', '-f', 'raw', '-O', 'raw', source, self.uri)
+        self.call('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', source, self.uri)
 
     @unittest.skipUnless(shutil.which('fio'), 'no fio')
     def test_fio(self):
         self.serve_image(self.image(16 * MiB))
-        out = self.call('fio', '--name=verify', '--ioengine=nbd', '--uri=' + self.uri(),
+        out = self.call('fio', '--name=verify', '--ioengine=nbd', '--uri=' + self.uri,
                         '--rw=randrw', '--bs=4k', '--iodepth=32', '--size=16M', '--verify=crc32c',
                         '--verify_state_save=0', '--output-format=json')
         job = json.loads(out[out.index('{'):])['jobs'][0]

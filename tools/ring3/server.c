@@ -128,8 +128,10 @@ int server_start(const struct server_opts *opts, pid_t *pid, int *owner)
 	rc = process_spawn(&process, pid);
 	close(fds[opts->nendpoint + 1]);
 	if (rc) {
-		r3_error_set(-rc, "starting nbdkit: %s%s", strerror(-rc),
-			     rc == -ENOENT ? "; install nbdkit" : "");
+		r3_error_set(-rc,
+			     rc == -ENOENT ? "cannot find the program nbdkit: install nbdkit"
+					   : "starting nbdkit: %s",
+			     strerror(-rc));
 		close(pair[0]);
 		goto close_pair;
 	}
