@@ -38,6 +38,19 @@ static void make_rom(void)
 	close(fd);
 }
 
+/* A socket is there before anybody listens on it. */
+static void wait_for_socket(const char *path)
+{
+	struct r3_wait wait = r3_wait_begin(r3_clock_system(), 30 * R3_NSEC_PER_SEC);
+	char where[128];
+	int fd;
+
+	snprintf(where, sizeof(where), "unix:%s", path);
+	while (r3_socket_connect(where, &fd))
+		assert_true(r3_wait_step(&wait));
+	close(fd);
+}
+
 static void start_qemu(const char *bios)
 {
 	char backend[200], qtest_arg[128], qmp_arg[128];
@@ -62,10 +75,8 @@ static void start_qemu(const char *bios)
 		_exit(127);
 	}
 	r3_tether_owner(&tether);
-	/* it listens once its sockets are there; qmp's comes last */
-	struct r3_wait wait = r3_wait_begin(r3_clock_system(), 30 * R3_NSEC_PER_SEC);
-	while (access(qmp, F_OK) || access(qtest, F_OK))
-		assert_true(r3_wait_step(&wait));
+	wait_for_socket(qtest);
+	wait_for_socket(qmp);
 }
 
 static int setup(void **state)
