@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * block_suite ADDRESS [--mode interrupt|poll] [--seed N] [--nsid N] [--forgets]
- *             [--persistent] [--effort PERCENT] [--only TEST]
+ *             [--persistent] [--effort PERCENT] [--only TEST] [--image MIB]
+ *
+ * With --image the address's first @ becomes the path of a new sparse file of that size.
  */
 #include "suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ring3/error.h>
 #include <ring3/log.h>
@@ -139,19 +143,42 @@ static void usage(const char *why)
 	fprintf(stderr,
 		"block_suite: %s\n"
 		"Usage: block_suite ADDRESS [--mode interrupt|poll] [--seed N] [--nsid N]\n"
-		"       [--forgets] [--persistent] [--effort PERCENT] [--only TEST]\n",
+		"       [--forgets] [--persistent] [--effort PERCENT] [--only TEST]\n"
+		"       [--image MIB]\n",
 		why);
 	exit(2);
+}
+
+/* No name that anybody would have to remove: the file goes when this process does. */
+static void make_image(unsigned long mib)
+{
+	static char address[512];
+	const char *at = strchr(suite.address, '@');
+	int fd = open(P_tmpdir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)mib << 20) < 0)
+		usage("cannot make the image");
+	if (!at)
+		usage("--image needs an @ in the address");
+	snprintf(address, sizeof(address), "%.*s/proc/self/fd/%d%s", (int)(at - suite.address),
+		 suite.address, fd, at + 1);
+	suite.address = address;
 }
 
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"mode", required_argument, NULL, 'm'}, {"seed", required_argument, NULL, 's'},
-		{"nsid", required_argument, NULL, 'n'}, {"forgets", no_argument, NULL, 'f'},
-		{"persistent", no_argument, NULL, 'p'}, {"effort", required_argument, NULL, 'e'},
-		{"only", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0},
+		{"mode", required_argument, NULL, 'm'},
+		{"seed", required_argument, NULL, 's'},
+		{"nsid", required_argument, NULL, 'n'},
+		{"forgets", no_argument, NULL, 'f'},
+		{"persistent", no_argument, NULL, 'p'},
+		{"effort", required_argument, NULL, 'e'},
+		{"only", required_argument, NULL, 'o'},
+		{"image", required_argument, NULL, 'i'},
+		{NULL, 0, NULL, 0},
 	};
+	unsigned long image = 0;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -179,6 +206,9 @@ static void parse(int argc, char **argv)
 		case 'o':
 			cmocka_set_test_filter(optarg);
 			break;
+		case 'i':
+			image = strtoul(optarg, NULL, 0);
+			break;
 		default:
 			usage("unknown option");
 		}
@@ -186,6 +216,8 @@ static void parse(int argc, char **argv)
 	if (optind != argc - 1)
 		usage("needs one address");
 	suite.address = argv[optind];
+	if (image)
+		make_image(image);
 }
 
 static int setup(void **state)
@@ -213,6 +245,9 @@ int main(int argc, char **argv)
 	};
 
 	parse(argc, argv);
+	/* Where each instruction costs fifty, a part of the rounds has to do. */
+	if (getenv("R3_EFFORT"))
+		suite.effort = suite.effort * (unsigned)strtoul(getenv("R3_EFFORT"), NULL, 0) / 100;
 	suite.random = test_seed();
 	r3_log_sink(R3_LOG_WARN, say, NULL);
 	return cmocka_run_group_tests_name(suite.address, tests, setup, teardown);
