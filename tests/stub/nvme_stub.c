@@ -187,7 +187,10 @@ static void configure(struct nvme_stub *stub, uint32_t cc)
 	stub->cc = cc;
 	if (was && !is)
 		reset(stub);
-	if (!was && is) {
+	if (!was && is && (cc >> 7 & 0xf) != stub->opts.mps) {
+		stub->mistakes++; /* not the page size */
+		stub->csts |= NVME_CSTS_CFS;
+	} else if (!was && is) {
 		stub->enables++;
 		stub->sq[0] = (struct nvme_stub_sq){.base = stub->asq,
 						    .size = (uint16_t)((stub->aqa & 0xfff) + 1)};
@@ -335,9 +338,9 @@ struct nvme_stub *nvme_stub_new(const struct nvme_stub_opts *opts, struct r3_clo
 	pthread_mutex_init(&stub->lock, &attr);
 	pthread_mutexattr_destroy(&attr);
 
-	/* CQR, TO 1 s, the NVM command set, pages of 4 KiB */
+	/* CQR, TO 1 s, the NVM command set, one page size */
 	stub->cap = stub->opts.mqes | UINT64_C(1) << 16 | UINT64_C(2) << 24 |
-		    (uint64_t)NVME_CAP_CSS_NVM << 37;
+		    (uint64_t)NVME_CAP_CSS_NVM << 37 | (uint64_t)stub->opts.mps * 0x11 << 48;
 	reset(stub);
 	for (unsigned i = 0; i < stub->opts.namespaces; i++) {
 		struct nvme_stub_ns *ns = &stub->ns[i];

@@ -96,7 +96,7 @@ static unsigned create_queue(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 		return NVME_SC_QID_INVALID;
 	if (size < 2 || size > NVME_CAP_MQES(stub->cap) + 1)
 		return NVME_SC_QUEUE_SIZE;
-	if (!(cmd->cdw11 & NVME_QUEUE_PC) || cmd->dptr.prp[0] % 4096)
+	if (!(cmd->cdw11 & NVME_QUEUE_PC) || cmd->dptr.prp[0] % nvme_stub_page(stub))
 		return NVME_SC_INVALID_FIELD;
 	if (is_cq) {
 		bool irq = cmd->cdw11 & NVME_CQ_IEN;

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define PAGE 4096u
-
 static unsigned move(struct nvme_stub *stub, uint64_t iova, uint8_t *data, uint32_t len,
 		     bool to_host)
 {
@@ -29,19 +27,20 @@ static uint8_t *forward(uint8_t *data, uint32_t len)
 static unsigned move_prps(struct nvme_stub *stub, const struct nvme_cmd *cmd, uint8_t *data,
 			  uint32_t len, bool to_host)
 {
+	const uint32_t page = nvme_stub_page(stub);
 	uint64_t at = cmd->dptr.prp[0];
-	uint32_t step = PAGE - (uint32_t)(at % PAGE);
+	uint32_t step = page - (uint32_t)(at % page);
 	const uint64_t *list = &cmd->dptr.prp[1];
 	unsigned status;
 
 	if (at & 3)
 		return NVME_SC_PRP_INVALID_OFFSET;
-	if (len > step && len - step > PAGE) {
-		uint32_t pages = (len - step + PAGE - 1) / PAGE;
+	if (len > step && len - step > page) {
+		uint32_t pages = (len - step + page - 1) / page;
 		uint64_t where = cmd->dptr.prp[1];
 
 		/* One list that does not cross a page is all the driver makes. */
-		if (where & 7 || where % PAGE + pages * sizeof(*list) > PAGE)
+		if (where & 7 || where % page + pages * sizeof(*list) > page)
 			return NVME_SC_PRP_INVALID_OFFSET;
 		list = fake_device_reach(stub->fake, where, pages * sizeof(*list),
 					 R3_DMA_DEVICE_READ);
@@ -62,8 +61,8 @@ static unsigned move_prps(struct nvme_stub *stub, const struct nvme_cmd *cmd, ui
 		if (!len)
 			return 0;
 		at = *list++;
-		step = PAGE;
-		if (at % PAGE)
+		step = page;
+		if (at % page)
 			return NVME_SC_PRP_INVALID_OFFSET;
 	}
 }
@@ -145,7 +144,8 @@ unsigned nvme_stub_io(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 	uint8_t *at = ns->data ? ns->data + (slba << shift) : NULL;
 	uint32_t len = nlb << shift;
 
-	if (stub->opts.mdts && len > PAGE << stub->opts.mdts && cmd->opcode <= NVME_CMD_READ)
+	if (stub->opts.mdts && len > nvme_stub_page(stub) << stub->opts.mdts &&
+	    cmd->opcode <= NVME_CMD_READ)
 		return NVME_SC_INVALID_FIELD;
 	stub->fua += !!(cmd->cdw12 & NVME_RW_FUA);
 	switch (cmd->opcode) {

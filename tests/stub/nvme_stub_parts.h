@@ -7,6 +7,11 @@
 
 #define STUB_NO_SQ UINT16_MAX
 
+static inline uint32_t nvme_stub_page(const struct nvme_stub *stub)
+{
+	return 4096u << stub->opts.mps;
+}
+
 /** Post the completion of a command. */
 void nvme_stub_complete(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd,
 			unsigned status, uint32_t dw0);

@@ -6,8 +6,6 @@
  */
 #include "stub/nvme_stub.h"
 
-#include <errno.h>
-#include <ring3/error.h>
 #include <string.h>
 
 int __real_r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
@@ -15,42 +13,66 @@ int __real_r3_device_open_parsed(const struct r3_address *address, const struct 
 int __wrap_r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
 				 struct r3_device **out);
 
+/* The numbers, with what they may be and what they are at first. */
+enum number { NAMESPACES, LBA_SHIFT, SIZE, QUEUES, VECTORS, MSI, MQES, MDTS, MPS, NUMBERS };
+
+static const struct {
+	const char *key;
+	uint64_t min, max, first;
+} number[NUMBERS] = {
+	[NAMESPACES] = {"namespaces", 1, STUB_NAMESPACES, 1},
+	[LBA_SHIFT] = {"lba_shift", 9, 16, 9},
+	[SIZE] = {"size", 65536, UINT32_MAX, 16 << 20},
+	[QUEUES] = {"queues", 1, STUB_QUEUES, 8},
+	[VECTORS] = {"vectors", 0, FAKE_VECTORS, 16},
+	[MSI] = {"msi", 0, 32, 0},
+	[MQES] = {"mqes", 1, UINT16_MAX, 1023},
+	[MDTS] = {"mdts", 0, 20, 5},
+	[MPS] = {"mps", 0, 4, 0},
+};
+
+static int parse(const struct r3_params *params, struct nvme_stub_opts *opts)
+{
+	const char *known[NUMBERS + 3] = {"sgl", "intx"};
+	uint64_t value[NUMBERS];
+	bool sgl = false, intx = false;
+	int rc;
+
+	for (unsigned i = 0; i < NUMBERS; i++)
+		known[2 + i] = number[i].key;
+	rc = r3_params_check(params, "stub:nvme", known);
+	for (unsigned i = 0; rc == 0 && i < NUMBERS; i++) {
+		value[i] = number[i].first;
+		rc = r3_params_size(params, number[i].key, number[i].min, number[i].max, &value[i]);
+	}
+	if (rc < 0 || (rc = r3_params_flag(params, "sgl", &sgl)) < 0 ||
+	    (rc = r3_params_flag(params, "intx", &intx)) < 0)
+		return rc;
+	*opts = (struct nvme_stub_opts){
+		.namespaces = (unsigned)value[NAMESPACES],
+		.lba_shift = (unsigned)value[LBA_SHIFT],
+		.size = value[SIZE],
+		.queues = (unsigned)value[QUEUES],
+		.vectors = intx || value[MSI] ? 0 : (unsigned)value[VECTORS],
+		.msi = (unsigned)value[MSI],
+		.mqes = (uint16_t)value[MQES],
+		.mdts = (uint8_t)value[MDTS],
+		.mps = (uint8_t)value[MPS],
+		.sgl = sgl,
+	};
+	return 0;
+}
+
 int __wrap_r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
 				 struct r3_device **out)
 {
-	static const char *const known[] = {"namespaces", "lba_shift", "size", "queues",
-					    "vectors",    "msi",       "mqes", "mdts",
-					    "sgl",        "intx",      NULL};
-	const struct r3_params *p = &address->rest;
-	uint64_t namespaces = 1, lba_shift = 9, size = 16 << 20, queues = 8, vectors = 16, msi = 0,
-		 mqes = 1023, mdts = 5;
-	bool sgl = false, intx = false;
+	struct nvme_stub_opts stub;
 	int rc;
 
 	if (strcmp(address->scheme, "stub") != 0)
 		return __real_r3_device_open_parsed(address, opts, out);
-	rc = r3_params_check(p, "stub:nvme", known);
-	if (rc < 0 || (rc = r3_params_number(p, "namespaces", 1, STUB_NAMESPACES, &namespaces)) ||
-	    (rc = r3_params_number(p, "lba_shift", 9, 16, &lba_shift)) ||
-	    (rc = r3_params_size(p, "size", 4096, UINT32_MAX, &size)) ||
-	    (rc = r3_params_number(p, "queues", 1, STUB_QUEUES, &queues)) ||
-	    (rc = r3_params_number(p, "vectors", 0, FAKE_VECTORS, &vectors)) ||
-	    (rc = r3_params_number(p, "msi", 0, 32, &msi)) ||
-	    (rc = r3_params_number(p, "mqes", 1, UINT16_MAX, &mqes)) ||
-	    (rc = r3_params_number(p, "mdts", 0, 20, &mdts)) ||
-	    (rc = r3_params_flag(p, "sgl", &sgl)) || (rc = r3_params_flag(p, "intx", &intx)))
-		return rc;
-
-	const struct nvme_stub_opts stub = {.namespaces = (unsigned)namespaces,
-					    .lba_shift = (unsigned)lba_shift,
-					    .size = size,
-					    .queues = (unsigned)queues,
-					    .vectors = intx || msi ? 0 : (unsigned)vectors,
-					    .msi = (unsigned)msi,
-					    .mqes = (uint16_t)mqes,
-					    .mdts = (uint8_t)mdts,
-					    .sgl = sgl};
-
-	*out = nvme_stub_device(nvme_stub_new(&stub, opts ? opts->clock : NULL));
-	return 0;
+	rc = parse(&address->rest, &stub);
+	if (rc == 0)
+		*out = nvme_stub_device(nvme_stub_new(&stub, opts ? opts->clock : NULL));
+	return rc;
 }
