@@ -47,7 +47,7 @@ static struct {
 static unsigned nsockets;
 static struct reactor *reactor;
 
-static pthread_mutex_t end_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t end_lock = PTHREAD_MUTEX_INITIALIZER; /* for this group, and the files */
 static pthread_cond_t end_cond;
 static bool cleaning; /* nbdkit has no connection left */
 static bool ending;   /* the owner asked, or died */
@@ -142,10 +142,26 @@ static int plugin_config_complete(void)
 
 /* ---- begin and end ---- */
 
+/** Make the socket files, unless the end came first. */
+static int bind_sockets(void)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&end_lock);
+	if (ending)
+		rc = r3_error_set(ESHUTDOWN, "the owner is gone");
+	for (unsigned i = 0; rc == 0 && i < nsockets; i++)
+		rc = socket_file_bind(&sockets[i].file, sockets[i].fd, sockets[i].path);
+	pthread_mutex_unlock(&end_lock);
+	return rc;
+}
+
 static void remove_sockets(void)
 {
+	pthread_mutex_lock(&end_lock);
 	for (unsigned i = 0; i < nsockets; i++)
 		socket_file_remove(&sockets[i].file);
+	pthread_mutex_unlock(&end_lock);
 }
 
 static void report(int err, const char *text)
@@ -181,16 +197,14 @@ static bool owner_spoke(struct reactor *r, void *ctx)
 		return true;
 	if (n == 1 && word != OWNER_END)
 		return true;
-	ending = true; /* read by this thread only */
-	if (n == 1) {
-		remove_sockets();
-		reactor_stop(r, DRAIN_MS);
-		return true;
-	}
-	arm_last_resort();
+	if (n != 1)
+		arm_last_resort();
+	pthread_mutex_lock(&end_lock);
+	ending = true;
+	pthread_mutex_unlock(&end_lock);
 	remove_sockets();
-	reactor_stop(r, DRAIN_ORPHAN_MS);
-	return false;
+	reactor_stop(r, n == 1 ? DRAIN_MS : DRAIN_ORPHAN_MS);
+	return n == 1; /* who asked may still die */
 }
 
 static void device_gone(struct reactor *r, void *ctx, const char *text)
@@ -203,18 +217,19 @@ static void device_closed(void *ctx)
 {
 	struct timespec until;
 
+	pthread_mutex_lock(&end_lock);
 	if (!ending)
-		return;
+		goto unlock;
 	nbdkit_shutdown();
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += NBDKIT_GRACE_MS * 1000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&end_lock);
 	while (!cleaning) {
 		if (pthread_cond_timedwait(&end_cond, &end_lock, &until) == ETIMEDOUT)
 			_exit(0);
 	}
+unlock:
 	pthread_mutex_unlock(&end_lock);
 }
 
@@ -251,8 +266,8 @@ static int plugin_after_fork(void)
 	int rc;
 
 	rc = reactor_start(address, &opts, owner_fd, &ops, NULL, &reactor);
-	for (unsigned i = 0; rc == 0 && i < nsockets; i++)
-		rc = socket_file_bind(&sockets[i].file, sockets[i].fd, sockets[i].path);
+	if (rc == 0)
+		rc = bind_sockets();
 	if (rc == 0) {
 		report(0, "");
 		return 0;

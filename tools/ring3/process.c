@@ -151,7 +151,6 @@ void children_reap(struct children *c)
 			c->command_stopped |= pid == c->command;
 		} else if (pid == c->server) {
 			c->server = 0;
-			c->server_status = status;
 		} else if (pid == c->command) {
 			c->command = 0;
 			c->command_status = status;
@@ -202,12 +201,16 @@ void children_end(struct children *c, unsigned grace_ms)
 
 	children_reap(c);
 	if (!signal_all(c, SIGTERM))
-		return;
+		goto all_gone;
 	signal_all(c, SIGCONT); /* what is stopped cannot end */
 	while ((ms = now_ms() - begin) < (int64_t)grace_ms + REFUSE_MS) {
 		poll(NULL, 0, POLL_MS);
 		children_reap(c);
 		if (!signal_all(c, ms < (int64_t)grace_ms ? 0 : SIGKILL))
-			return;
+			goto all_gone;
 	}
+	return;
+
+all_gone:
+	c->group = 0; /* the number may become another's */
 }

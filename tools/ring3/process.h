@@ -30,9 +30,9 @@ struct process_opts {
 int process_spawn(const struct process_opts *opts, pid_t *out);
 
 struct children {
-	pid_t server, command;             /* 0: none, or reaped */
-	pid_t group;                       /* the command's; stays when it has ended */
-	int server_status, command_status; /* as of waitpid(2) */
+	pid_t server, command; /* 0: none, or reaped */
+	pid_t group;           /* the command's; stays when it has ended */
+	int command_status;    /* as of waitpid(2) */
 	bool command_stopped;
 };
 

@@ -27,6 +27,7 @@
 #define COMMAND_MS     500   /* for a command to end by SIGTERM */
 #define SIGNALLED_MS   3000  /* the same, when it was we who got the signal */
 #define SERVER_MS      10000 /* to shut the device down */
+#define KILLED_MS      1000  /* for what was killed to be gone */
 #define EXIT_SIGNALLED 128   /* as a shell says it: and the signal's number */
 #define EXIT_NOT_RUN   126
 #define EXIT_NOT_FOUND 127
@@ -210,8 +211,9 @@ static void end_server(struct session *s)
 		wait_news(s, (int)left);
 	if (s->children.server)
 		kill(-s->children.server, SIGKILL);
-	while (s->children.server && wait_news(s, COMMAND_MS))
-		;
+	end = now_ms() + KILLED_MS;
+	while (s->children.server && (left = end - now_ms()) > 0)
+		wait_news(s, (int)left);
 }
 
 static int session_run(struct session *s, const struct args *args)
@@ -325,10 +327,9 @@ const struct command command_run = {
 	.description =
 		"Opens the device, serves it, runs COMMAND with $uri and $unixsocket in its "
 		"environment, and ends with its status: 128+N after signal N, 127 where there is "
-		"no such command, 126 where it cannot be run. Without COMMAND it prints the URI "
-		"and "
-		"serves until SIGINT or SIGTERM. When it has ended, so have the server and all "
-		"that COMMAND started.",
+		"no such command, 126 where it cannot be run. Without COMMAND it prints the "
+		"URI and serves until SIGINT or SIGTERM. When it has ended, so have the server "
+		"and all that COMMAND started.",
 	.options = options,
 	.examples = examples,
 	.run = run,
