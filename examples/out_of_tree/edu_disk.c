@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A block driver outside ring3's tree: the 4 KiB of memory inside QEMU's edu device as a
+ * A block driver outside ring3's tree: the memory inside QEMU's edu device as a
  * (very small) disk. The device has one DMA engine, so the queue has depth 1.
  * Registers: QEMU, docs/specs/edu.
  */
@@ -20,7 +20,7 @@ enum {
 };
 enum { DMA_START = 1 << 0, DMA_FROM_DEVICE = 1 << 1, DMA_IRQ = 1 << 2 };
 #define DEVICE_MEMORY 0x40000
-#define DISK_SIZE     4096
+#define DISK_SIZE     3584 /* QEMU refuses a transfer that reaches the last of the 4096 bytes */
 
 struct edu_disk {
 	struct r3_block block; /* first: the class's part */

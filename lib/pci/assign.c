@@ -80,6 +80,16 @@ static int assign_bar(struct r3_pci_access *access, struct r3_pci_windows *windo
 	return 0;
 }
 
+/* The BAR of the highest rank comes first. Multiplying by an odd number and keeping the
+ * upper bits scatters the ranks well enough. */
+static uint64_t rank(const struct r3_pci_windows *windows, const struct r3_pci_bar *bar,
+		     unsigned index)
+{
+	if (!windows->shuffle)
+		return bar->size;
+	return (uint32_t)((windows->shuffle + index) * 0x9e3779b1u) >> 8;
+}
+
 static int assign_function(struct r3_pci_access *access, struct r3_pci_windows *windows,
 			   const struct reach *reach, unsigned bus, unsigned devfn, unsigned type)
 {
@@ -93,12 +103,13 @@ static int assign_function(struct r3_pci_access *access, struct r3_pci_windows *
 	if (rc)
 		return rc == -ENODEV ? 0 : rc; /* it went away between two reads */
 	r3_pci_put16(access, bus, devfn, PCI_COMMAND, 0);
-	/* the largest first: then none needs a gap before it but the first */
 	for (n = 0; n < 7; n++) {
 		unsigned best = 7;
 
 		for (i = 0; i < 7; i++)
-			if (!done[i] && bar[i].size && (best == 7 || bar[i].size > bar[best].size))
+			if (!done[i] && bar[i].size &&
+			    (best == 7 ||
+			     rank(windows, &bar[i], i) > rank(windows, &bar[best], best)))
 				best = i;
 		if (best == 7)
 			break;

@@ -28,6 +28,9 @@ struct r3_pci_windows {
 	struct r3_pci_window mem;   /* below 4 GiB */
 	struct r3_pci_window mem64; /* prefetchable 64-bit BARs; empty: they take from mem */
 	unsigned next_bus;          /* bus number for the next bridge found */
+	/* 0: a function's largest BAR comes first, which leaves no gaps. Else the order is
+	 * drawn from this number: what a driver assumes about it, some machine breaks. */
+	uint32_t shuffle;
 };
 
 /** Size the BARs and the ROM of one function into bar[0..6] ([6] is the ROM), leaving

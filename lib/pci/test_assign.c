@@ -232,6 +232,8 @@ static void test_random_trees(void **state)
 		struct r3_pci_windows windows = space;
 
 		random_tree(&random);
+		if (round % 2)
+			windows.shuffle = round;
 		if (test_random_below(&random, 4) == 0)
 			windows.mem64.end = windows.mem64.next;
 		if (r3_pci_assign(&bus.access, &windows, 0)) {
@@ -261,6 +263,32 @@ static void test_again(void **state)
 		assert_int_equal(first.mem.next, second.mem.next);
 		check_all();
 	}
+}
+
+/* By default the largest comes first; shuffled, every order of two comes about. */
+static void test_order(void **state)
+{
+	bool small_first = false, large_first = false;
+
+	for (uint32_t shuffle = 0; shuffle < 32; shuffle++) {
+		struct r3_pci_windows windows = space;
+		struct test_function *fn;
+
+		windows.shuffle = shuffle;
+		test_bus_init(&bus);
+		fn = test_bus_add(&bus, -1, 8, false);
+		test_bus_bar(fn, 0, 0x1000, 0);
+		test_bus_bar(fn, 1, 0x100000, 0);
+		assert_int_equal(r3_pci_assign(&bus.access, &windows, 0), 0);
+		check_all();
+		if (shuffle == 0)
+			assert_true(test_bus_address(fn, 1) < test_bus_address(fn, 0));
+		else if (test_bus_address(fn, 0) < test_bus_address(fn, 1))
+			small_first = true;
+		else
+			large_first = true;
+	}
+	assert_true(small_first && large_first);
 }
 
 static void test_poor_bridge(void **state)
@@ -484,12 +512,19 @@ static void test_link(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random_trees), cmocka_unit_test(test_again),
-		cmocka_unit_test(test_poor_bridge),  cmocka_unit_test(test_empty_bridge),
-		cmocka_unit_test(test_full),         cmocka_unit_test(test_zero),
-		cmocka_unit_test(test_link),         cmocka_unit_test(test_nonsense_header),
-		cmocka_unit_test(test_stuck_bridge), cmocka_unit_test(test_loop),
-		cmocka_unit_test(test_bus_numbers),  cmocka_unit_test(test_random_bytes),
+		cmocka_unit_test(test_random_trees),
+		cmocka_unit_test(test_again),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_poor_bridge),
+		cmocka_unit_test(test_empty_bridge),
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_zero),
+		cmocka_unit_test(test_link),
+		cmocka_unit_test(test_nonsense_header),
+		cmocka_unit_test(test_stuck_bridge),
+		cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_bus_numbers),
+		cmocka_unit_test(test_random_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -265,7 +265,7 @@ static int open_private(const struct r3_address *address, const struct r3_open_o
 	if (rc == 0)
 		rc = r3_qemu_bus_init(&q->bus, &q->link, &was_on);
 	if (rc == 0)
-		rc = r3_qemu_bus_assign(&q->bus);
+		rc = r3_qemu_bus_assign(&q->bus, (uint32_t)options.bars);
 	if (rc == 0)
 		rc = r3_qemu_doorbell_find(&q->bell, &q->bus);
 	if (rc == 0)

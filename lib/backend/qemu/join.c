@@ -230,7 +230,7 @@ static int open_joined(const struct r3_address *address, const struct r3_open_op
 		rc = r3_qemu_bus_init(&q->bus, &q->link, &assigned);
 	/* where ECAM is on, firmware ran, or we did, and the addresses are in use */
 	if (rc == 0 && !assigned)
-		rc = r3_qemu_bus_assign(&q->bus);
+		rc = r3_qemu_bus_assign(&q->bus, 0);
 	if (rc == 0)
 		rc = find_device(q, params);
 	if (rc == 0 && r3_params_get(params, "mem", &mem))

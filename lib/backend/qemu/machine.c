@@ -101,10 +101,11 @@ int r3_qemu_bus_init(struct r3_qemu_bus *bus, struct r3_qemu_link *link, bool *w
 	return 0;
 }
 
-int r3_qemu_bus_assign(struct r3_qemu_bus *bus)
+int r3_qemu_bus_assign(struct r3_qemu_bus *bus, uint32_t shuffle)
 {
 	struct r3_pci_windows room = windows;
 
+	room.shuffle = shuffle;
 	return r3_pci_assign(&bus->access, &room, 0);
 }
 

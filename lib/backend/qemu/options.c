@@ -29,7 +29,7 @@ static const struct {
 	{"virtio-blk-pci-non-transitional", "vectors", false},
 };
 
-static const char *const keys[] = {"addr", "blkdebug", "drive",    "lba",  "mem",     "ns",
+static const char *const keys[] = {"addr", "bars", "blkdebug", "drive",    "lba",  "mem",     "ns",
 				   "null", "prop.",    "readonly", "size", "vectors", NULL};
 static const char *const block_keys[] = {"blkdebug", "drive", "lba", "null", "readonly", "size"};
 
@@ -132,6 +132,8 @@ int r3_qemu_options_parse(const struct r3_params *params, uint64_t arena, struct
 	if (rc == 0)
 		/* the slots above are the doorbell's, and those with fixed interrupts */
 		rc = r3_params_number(params, "addr", 1, 24, &o->slot);
+	if (rc == 0)
+		rc = r3_params_number(params, "bars", 1, UINT32_MAX, &o->bars);
 	if (rc == 0)
 		rc = r3_params_number(params, "vectors", 1, R3_QEMU_VECTORS, &o->vectors);
 	return rc < 0 ? rc : parse_block(params, o);

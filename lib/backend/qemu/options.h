@@ -30,6 +30,7 @@ struct r3_qemu_options {
 	uint64_t vectors; /* 0: as many as it has */
 	uint64_t mem;
 	uint64_t slot;
+	uint64_t bars; /* 0: in the order that wastes least, else in one drawn from it */
 };
 
 /** Errors: EINVAL. The strings are the parameters'. @arena is the size of DMA memory asked

@@ -45,8 +45,8 @@ struct r3_qemu_bus {
 /** Find ECAM, or place it where nobody has. Errors: ENODEV no q35 there. */
 int r3_qemu_bus_init(struct r3_qemu_bus *bus, struct r3_qemu_link *link, bool *was_on);
 
-/** Assign all BARs, as firmware does. */
-int r3_qemu_bus_assign(struct r3_qemu_bus *bus);
+/** Assign all BARs, as firmware does; @shuffle as in struct r3_pci_windows. */
+int r3_qemu_bus_assign(struct r3_qemu_bus *bus, uint32_t shuffle);
 
 /** Address of a BAR that is assigned; 0: it is not. */
 uint64_t r3_qemu_bus_bar(struct r3_qemu_bus *bus, unsigned number, unsigned devfn, unsigned bar);
