@@ -45,8 +45,8 @@ struct nvme_stub_opts {
 	unsigned msi;
 	uint16_t mqes; /* 0: 1023 */
 	uint8_t mdts;
-	uint8_t mps; /* pages are 4096 << mps bytes, no more and no less */
-	bool sgl;
+	uint8_t mps;  /* pages are 4096 << mps bytes, no more and no less */
+	uint8_t sgl;  /* NVME_SGLS_ANY or _DWORD; 0: none */
 	bool null;    /* nothing is kept or copied */
 	uint64_t bar; /* bytes of BAR 0; 0: 16 KiB */
 };

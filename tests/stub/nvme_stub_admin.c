@@ -61,7 +61,7 @@ static unsigned identify(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 		data.ctrl.nn = STUB_NAMESPACES;
 		data.ctrl.oncs = NVME_ONCS_DSM | NVME_ONCS_WRITE_ZEROES;
 		data.ctrl.vwc = NVME_VWC_PRESENT;
-		data.ctrl.sgls = stub->opts.sgl ? NVME_SGLS_ANY : 0;
+		data.ctrl.sgls = stub->opts.sgl;
 		break;
 	case NVME_CNS_NS:
 		if (!cmd->nsid || cmd->nsid > STUB_NAMESPACES)

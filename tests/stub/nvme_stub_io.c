@@ -85,6 +85,8 @@ static unsigned move_sgl(struct nvme_stub *stub, const struct nvme_cmd *cmd, uin
 	for (; n && len; n--, desc++) {
 		if (desc->type != NVME_SGL_DATA || desc->len > len)
 			return NVME_SC_SGL_INVALID_TYPE;
+		if (stub->opts.sgl == NVME_SGLS_DWORD && (desc->addr | desc->len) & 3)
+			return NVME_SC_SGL_INVALID_DATA;
 		status = move(stub, desc->addr, data, desc->len, to_host);
 		if (status)
 			return status;

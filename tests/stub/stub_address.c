@@ -58,7 +58,7 @@ static int parse(const struct r3_params *params, struct nvme_stub_opts *opts)
 		.mqes = (uint16_t)value[MQES],
 		.mdts = (uint8_t)value[MDTS],
 		.mps = (uint8_t)value[MPS],
-		.sgl = sgl,
+		.sgl = sgl ? NVME_SGLS_ANY : 0,
 	};
 	return 0;
 }

@@ -202,6 +202,8 @@ int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uin
 	if (!nvme->starting) {
 		snprintf(why, sizeof(why), "%s", r3_error_text());
 		(void)nvme_recover(nvme, why);
+		if (rc == -ENODEV && !nvme->gone)
+			rc = -EIO; /* somebody had reset it, and it is back */
 		r3_error_set(-rc, "%s", why);
 	}
 	return rc;

@@ -36,10 +36,12 @@ static int make_tags(struct r3_nvme *nvme)
 static int make_data_tag(struct r3_nvme *nvme)
 {
 	uint32_t sgls = R3_LE32(nvme->id.sgls) & NVME_SGLS_SUPPORT_MASK;
+	uint64_t unit = sgls == NVME_SGLS_DWORD ? 4 : 1; /* of addresses and of lengths */
 	const struct r3_dma_constraints sgl = {.size = sizeof(sgl),
 					       .max_segments = NVME_MAX_SEGS,
-					       .alignment = sgls == NVME_SGLS_DWORD ? 4 : 1,
-					       .max_len = NVME_MAX_LEN};
+					       .alignment = unit,
+					       .max_len = NVME_MAX_LEN,
+					       .virt_boundary = unit};
 
 	if (nvme->sgl)
 		return r3_dma_tag_create(nvme->dev, NULL, &sgl, &nvme->data_tag);

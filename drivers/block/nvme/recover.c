@@ -156,9 +156,6 @@ static int start_again(struct r3_nvme *nvme)
 	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
 		if (queue_at(nvme, qid))
 			(void)nvme_io_collect(queue_at(nvme, qid));
-	if (in_vain(nvme))
-		return r3_error_set(ENODEV, "%s: %u resets, and nothing ever completes", nvme->name,
-				    VAIN_MOST);
 	rc = nvme_ctrl_start(nvme);
 	nvme->starting = true; /* no recovery inside this one */
 	for (unsigned qid = 1; rc == 0 && qid <= nvme->nqueues; qid++)
@@ -193,6 +190,10 @@ int nvme_recover(struct r3_nvme *nvme, const char *why)
 	if (rc < 0)
 		return rc;
 	nvme->reset_wanted = false;
+	if (in_vain(nvme)) {
+		nvme_recover_give_up(nvme, "reset again and again, and nothing completes");
+		return r3_error_set(ENODEV, "%s: gone after resets in vain", nvme->name);
+	}
 	r3_log(R3_LOG_WARN, "%s: resetting the controller: %s", nvme->name, why);
 
 	rc = nvme_ctrl_disable(nvme);

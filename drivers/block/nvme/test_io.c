@@ -213,34 +213,51 @@ static void test_doorbells(void **state)
 	bed_close(&bed);
 }
 
-/* Odd pieces: PRPs need a copy, SGLs do not. */
+/* Read a request of three pieces, and look at every byte. */
+static void read_pieces(struct bed *bed, struct r3_sg sg[3])
+{
+	struct r3_blk_req req = {.op = R3_BLK_READ, .len = 1536, .sg = sg, .nsg = 3}, *reqs = &req;
+
+	memset(bed->mem, 0, 32768);
+	assert_int_equal(r3_blkq_submit(bed->queue, &reqs, 1), 1);
+	assert_int_equal(r3_blkq_kick(bed->queue), 0);
+	assert_int_equal(r3_blkq_reap(bed->queue, &reqs, 1), 1);
+	assert_int_equal(req.err, 0);
+
+	const uint8_t *medium = bed->stub->ns[0].data;
+
+	for (unsigned i = 0; i < 3; medium += sg[i++].len) {
+		assert_memory_equal(sg[i].addr, medium, sg[i].len);
+		assert_int_equal(((uint8_t *)sg[i].addr)[sg[i].len], 0);
+	}
+}
+
+/* Odd pieces: PRPs need a copy, SGLs do not, and those of dwords do for odd bytes. */
 static void test_pieces(void **state)
 {
-	for (unsigned sgl = 0; sgl < 2; sgl++) {
+	for (uint8_t sgl = 0; sgl <= NVME_SGLS_DWORD; sgl++) {
 		const struct nvme_stub_opts opts = {.vectors = 4, .sgl = sgl};
-		struct r3_blk_req req, *reqs = &req;
-		struct r3_sg sg[3];
 		struct bed bed;
 
 		bed_open(&bed, &opts);
 		for (unsigned i = 0; i < 1536; i++)
-			bed.stub->ns[0].data[i] = (uint8_t)(i * 7);
-		sg[0] = (struct r3_sg){bed.mem + 3, 100};
-		sg[1] = (struct r3_sg){bed.mem + 5000, 1400};
-		sg[2] = (struct r3_sg){bed.mem + 20001, 36};
-		req = (struct r3_blk_req){.op = R3_BLK_READ, .len = 1536, .sg = sg, .nsg = 3};
-		assert_int_equal(r3_blkq_submit(bed.queue, &reqs, 1), 1);
-		r3_blkq_kick(bed.queue);
-		assert_int_equal(r3_blkq_reap(bed.queue, &reqs, 1), 1);
-		assert_int_equal(req.err, 0);
-		for (unsigned i = 0, at = 0; i < 3; i++)
-			for (unsigned n = 0; n < sg[i].len; n++, at++)
-				assert_int_equal(((uint8_t *)sg[i].addr)[n], (uint8_t)(at * 7));
-		assert_int_equal(bed.stub->sgls, sgl);
+			bed.stub->ns[0].data[i] = (uint8_t)(1 + i % 251);
+
+		struct r3_sg dwords[3] = {
+			{bed.mem + 4, 100}, {bed.mem + 5000, 1400}, {bed.mem + 20000, 36}};
+		struct r3_sg address[3] = {
+			{bed.mem + 3, 100}, {bed.mem + 5000, 1400}, {bed.mem + 20000, 36}};
+		struct r3_sg length[3] = {
+			{bed.mem, 101}, {bed.mem + 5000, 1400}, {bed.mem + 20000, 35}};
+
+		read_pieces(&bed, dwords);
+		assert_int_equal(bed.stub->sgls, sgl ? 1 : 0);
+		read_pieces(&bed, address);
+		read_pieces(&bed, length);
+		assert_int_equal(bed.stub->sgls, sgl == NVME_SGLS_ANY ? 3 : sgl ? 1 : 0);
 
 		/* What fits PRPs is described by them in any case. */
 		assert_int_equal(bed_do(&bed, R3_BLK_READ, 0, bed.mem, 131072), 0);
-		assert_int_equal(bed.stub->sgls, sgl);
 		assert_int_equal(bed.stub->prp_lists, 1);
 		bed_close(&bed);
 	}
