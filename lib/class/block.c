@@ -3,12 +3,12 @@
  * The block handle: what every provider would otherwise write again around its own
  * operations.
  */
+#include <ring3/driver.h>
+#include <ring3/log.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <ring3/driver.h>
-#include <ring3/log.h>
 
 /* Memory that any provider can use when it has no wishes: whole zeroed pages. */
 #define ALLOC_ALIGN 4096

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Which driver is for a device. */
+#include <ring3/driver.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <ring3/driver.h>
 
 static bool field_matches(uint32_t want, uint32_t have)
 {

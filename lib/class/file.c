@@ -3,6 +3,11 @@
  * "file:PATH[,lba=512|4096][,readonly]": a regular file or a block device node as a
  * block device, by plain system calls. The reference that drivers are compared with.
  */
+#include "class/scheme.h"
+#include "class/sync.h"
+
+#include <ring3/log.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -14,11 +19,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#include <ring3/log.h>
-
-#include "class/scheme.h"
-#include "class/sync.h"
 
 #define MAX_LEN    (UINT64_C(4) << 20)
 #define MAX_EXTENT (UINT64_C(64) << 20) /* of zeroes and discards: zeroes may be written */
@@ -224,7 +224,7 @@ static int file_open(const struct r3_params *params, const struct r3_block_opts 
 	uint32_t lba;
 	int rc;
 
-	rc = r3_params_check(params, "file:", known);
+	rc = r3_params_check(params, "file", known);
 	if (rc)
 		return rc;
 	rc = r3_sync_lba(params, &lba);

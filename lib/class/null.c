@@ -3,13 +3,13 @@
  * "null:SIZE[,lba=512|4096]": forgets what is written and reads as zeroes, at the
  * speed of the class itself. For measuring what stands in front of a block device.
  */
+#include "class/scheme.h"
+#include "class/sync.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "class/scheme.h"
-#include "class/sync.h"
 
 #define MAX_LEN    (UINT64_C(4) << 20)
 #define MAX_EXTENT (UINT64_C(1) << 62)
@@ -33,12 +33,12 @@ static int null_open(const struct r3_params *params, const struct r3_block_opts 
 	static const char *const known[] = {"lba", NULL};
 	/* The head is the size: give it a key, and units and limits are checked as usual. */
 	const struct r3_param head = {.key = "size", .value = params->head};
-	const struct r3_params sized = {.head = "", .param = &head, .nparam = 1};
+	const struct r3_params sized = {.head = "null", .param = &head, .nparam = 1};
 	uint64_t size = 0;
 	uint32_t lba;
 	int rc;
 
-	rc = r3_params_check(params, "null:", known);
+	rc = r3_params_check(params, "null", known);
 	if (rc)
 		return rc;
 	rc = r3_sync_lba(params, &lba);
@@ -46,7 +46,7 @@ static int null_open(const struct r3_params *params, const struct r3_block_opts 
 		return rc;
 	rc = r3_params_size(&sized, "size", lba, INT64_MAX, &size);
 	if (rc)
-		return r3_error_prefix(rc, "null:");
+		return rc;
 	if (size & (lba - 1))
 		return r3_error_set(EINVAL, "null: %llu bytes are not a multiple of lba=%u",
 				    (unsigned long long)size, lba);

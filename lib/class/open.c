@@ -3,11 +3,12 @@
  * From an address to a block device: either a block scheme, or a device and the driver
  * that knows it. Whatever opened it, what it claims to be is looked at before use.
  */
-#include <errno.h>
-#include <string.h>
-
 #include "bus/ops.h"
 #include "class/scheme.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 /* A device can lie, and a driver can believe it. */
 static int check_limits(const struct r3_block *block)
@@ -38,6 +39,22 @@ static int check_driver(const struct r3_driver_v1 *driver, const char *dev_name)
 	return 0;
 }
 
+/* The list of schemes for devices does not have ours. */
+static int add_schemes(int rc, const char *name)
+{
+	char text[512];
+	size_t at;
+
+	for (const struct r3_backend *const *b = r3_backends; *b; b++)
+		if (strcmp((*b)->scheme, name) == 0)
+			return rc;
+	at = (size_t)snprintf(text, sizeof(text), "%s; and for block devices:", r3_error_text());
+	for (const struct r3_block_scheme *const *s = r3_block_schemes; *s && at < sizeof(text);
+	     s++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, " %s", (*s)->name);
+	return r3_error_set(-rc, "%s", text);
+}
+
 static int open_device(const struct r3_address *address, const struct r3_block_opts *opts,
 		       struct r3_block **out)
 {
@@ -48,7 +65,7 @@ static int open_device(const struct r3_address *address, const struct r3_block_o
 
 	rc = r3_device_open_parsed(address, &dev_opts, &dev);
 	if (rc)
-		return rc;
+		return rc == -ENODEV ? add_schemes(rc, address->scheme) : rc;
 	rc = r3_driver_find(dev, opts->driver, &driver);
 	if (rc)
 		goto close;

@@ -3,10 +3,10 @@
  * Queues of a block device. Every request is checked here, once, against the limits,
  * so that no provider need check one: this is on the data path of all of them.
  */
+#include <ring3/driver.h>
+
 #include <errno.h>
 #include <string.h>
-
-#include <ring3/driver.h>
 
 #define DEFAULT_DEPTH 128
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A ring of requests in order of submission: first the done, then the waiting. */
+#include "class/sync.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#include "class/sync.h"
 
 #define MAX_QUEUES 64
 #define MAX_DEPTH  1024

@@ -5,11 +5,11 @@
  */
 #include "unit.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "bus/ops.h"
 #include "class/test_provider.h"
+
+#include <errno.h>
+#include <string.h>
 
 /* A class that no driver here will ever be for. */
 #define ODD_CLASS 0xf0aa55

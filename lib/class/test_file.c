@@ -2,16 +2,16 @@
 /* What file: and null: accept, refuse and say; their data path is the block suite's. */
 #include "unit.h"
 
+#include <ring3/block.h>
+#include <ring3/error.h>
+#include <ring3/log.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <ring3/block.h>
-#include <ring3/error.h>
-#include <ring3/log.h>
 
 static char dir[] = "/tmp/ring3-file-XXXXXX";
 
@@ -97,6 +97,8 @@ static void test_refused(void **state)
 	assert_int_equal(r3_block_open("file:", NULL, &block), -EINVAL);
 	assert_int_equal(r3_block_open("delay,read=5us+null:1M", NULL, &block), -EINVAL);
 	assert_int_equal(r3_block_open("no-such-scheme:", NULL, &block), -ENODEV);
+	assert_non_null(strstr(r3_error_text(), "no-such-scheme"));
+	assert_non_null(strstr(r3_error_text(), "file null"));
 	drop("small");
 	drop("empty");
 	drop("ok");

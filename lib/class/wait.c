@@ -4,11 +4,11 @@
  * block handle has to do meanwhile, or a device whose interrupts come by dispatch
  * would never complete anything.
  */
+#include <ring3/driver.h>
+
 #include <errno.h>
 #include <poll.h>
 #include <time.h>
-
-#include <ring3/driver.h>
 
 /* A block fd that has just been served is left out of one sleep this long: it stays
  * readable while events are kept for a program that does not ask for them. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "load.h"
-
 #include "suite.h"
 
 #include <errno.h>

@@ -7,15 +7,15 @@
  */
 #include "suite.h"
 
+#include <ring3/error.h>
+#include <ring3/log.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <ring3/error.h>
-#include <ring3/log.h>
 
 struct suite suite = {.opts = {.size = sizeof(suite.opts)}, .effort = 100};
 

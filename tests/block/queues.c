@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Many requests at once, on one queue and on several. */
 #include "suite.h"
+#include "load.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-
-#include "load.h"
 
 #define QUEUES 4
 
