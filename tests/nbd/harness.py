@@ -4,6 +4,7 @@ and the question what is left of it.
 
 The first argument of every test is the ring3 program, the second one (if any) where
 the tree is. Exit code 77 means that something needed is not installed."""
+import contextlib
 import json
 import os
 import shutil
@@ -62,14 +63,20 @@ class Process:
 
     def __init__(self, pid):
         self.pid = pid
-        self.name, rest = self.fields()
-        self.start = rest[19]
+        self.start = self.fields()[1][19]
 
     def fields(self):
         """Its name, and what follows that in /proc/PID/stat (proc(5)), from the state on."""
         with open(f'/proc/{self.pid}/stat') as file:
             head, _, rest = file.read().rpartition(') ')
         return head.partition(' (')[2], rest.split()
+
+    def name(self):
+        """What it is called now: exec changes that."""
+        try:
+            return self.fields()[0]
+        except OSError:
+            return ''
 
     def parent(self):
         return int(self.fields()[1][1])
@@ -90,7 +97,7 @@ class Process:
         os.kill(self.pid, number)
 
     def __repr__(self):
-        return f'{self.name}({self.pid})'
+        return f'{self.name()}({self.pid})'
 
 
 def processes():
@@ -153,7 +160,7 @@ class Run:
     def named(self, name):
         """The one process of it called NAME, once it is there."""
         def find():
-            return [p for p in self.processes() if p.name.startswith(name)]
+            return [p for p in self.processes() if p.name().startswith(name)]
         return until(f'a process called {name}', find)[0]
 
     def end(self, number=signal.SIGTERM):
@@ -182,7 +189,8 @@ class Run:
 
     def __exit__(self, *_):
         for process in self.processes():
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # its own end may come first
+                process.kill()
         self.popen.communicate(timeout=TIMEOUT)
 
 

@@ -157,7 +157,7 @@ class KillQemu(Kill):
     def test_all_at_once(self):
         run = self.start()
         for process in run.processes():
-            if process.name.startswith(('ring3', 'qemu')):
+            if process.name().startswith(('ring3', 'qemu')):
                 process.kill()
         self.check(run)
 
