@@ -135,6 +135,7 @@ static int zero(struct file *f, const struct r3_blk_req *req)
 static int file_run(struct r3_sync_block *block, const struct r3_blk_req *req)
 {
 	struct file *f = (struct file *)block;
+	int rc;
 
 	switch (req->op) {
 	case R3_BLK_READ:
@@ -145,7 +146,8 @@ static int file_run(struct r3_sync_block *block, const struct r3_blk_req *req)
 	case R3_BLK_WRITE_ZEROES:
 		return zero(f, req);
 	case R3_BLK_DISCARD:
-		return extent(f, FALLOC_FL_PUNCH_HOLE, req);
+		rc = extent(f, FALLOC_FL_PUNCH_HOLE, req);
+		return rc == -EOPNOTSUPP ? 0 : rc; /* it is a hint */
 	default:
 		return -EOPNOTSUPP;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Many requests at once, on one queue and on several. */
-#include "suite.h"
 #include "load.h"
+#include "suite.h"
 
 #include <errno.h>
 #include <poll.h>
