@@ -26,7 +26,7 @@ check-quick: all ## the tests of one build (under 2 minutes)
 	@scripts/check --quick $(BUILD)
 
 bench: all ## measure the driver beside a bare loop
-	@$(BUILD)/bench/first_light
+	@$(BUILD)/bench/first_light || [ $$? = 77 ] # 77: the host was too busy, and it said so
 
 install: all ## install to DESTDIR and PREFIX
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
