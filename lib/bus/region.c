@@ -2,19 +2,12 @@
 /* Access to regions: the checked calls, and what the inline accessors call where a region
  * is not mapped. A read that cannot be done gives all ones, as a bus does. */
 #include "bus/ops.h"
+#include "util/item.h"
 
 #include <ring3/error.h>
 
 #include <errno.h>
 #include <string.h>
-
-/* One item in the CPU's byte order. */
-union item {
-	uint8_t u8;
-	uint16_t u16;
-	uint32_t u32;
-	uint64_t u64;
-};
 
 static uint64_t ones(unsigned width)
 {
@@ -42,33 +35,19 @@ static int message(struct r3_region *region, uint64_t off, unsigned width, void 
 
 uint64_t r3_region_get(struct r3_region *region, uint64_t off, unsigned width)
 {
-	union item value = {.u64 = 0};
+	uint64_t item;
 
 	if (!reachable(region, off, width, R3_REGION_READ) ||
-	    message(region, off, width, &value, 1, 0))
+	    message(region, off, width, &item, 1, 0))
 		return ones(width);
-	switch (width) {
-	case 1:
-		return value.u8;
-	case 2:
-		return value.u16;
-	case 4:
-		return value.u32;
-	default:
-		return value.u64;
-	}
+	return r3_item_get(&item, width);
 }
 
 void r3_region_put(struct r3_region *region, uint64_t off, unsigned width, uint64_t value)
 {
-	union item item = {.u64 = value};
+	uint64_t item;
 
-	if (width == 1)
-		item.u8 = (uint8_t)value;
-	else if (width == 2)
-		item.u16 = (uint16_t)value;
-	else if (width == 4)
-		item.u32 = (uint32_t)value;
+	r3_item_put(&item, width, value);
 	if (reachable(region, off, width, R3_REGION_WRITE))
 		message(region, off, width, &item, 1, R3_RW_WRITE | R3_RW_POSTED);
 }
@@ -104,35 +83,33 @@ static int failed(const struct r3_region *region, uint64_t off, int rc, const ch
 			       (uintmax_t)off);
 }
 
-/* Items are copied, because nobody said that @data is aligned. */
 static void load(struct r3_region *region, uint64_t off, unsigned width, void *data)
 {
-	union item value;
+	uint64_t value;
 
 	if (width == 1)
-		value.u8 = r3_read8_relaxed(region, off);
+		value = r3_read8_relaxed(region, off);
 	else if (width == 2)
-		value.u16 = r3_read16_relaxed(region, off);
+		value = r3_read16_relaxed(region, off);
 	else if (width == 4)
-		value.u32 = r3_read32_relaxed(region, off);
+		value = r3_read32_relaxed(region, off);
 	else
-		value.u64 = r3_read64_relaxed(region, off);
-	memcpy(data, &value, width);
+		value = r3_read64_relaxed(region, off);
+	r3_item_put(data, width, value);
 }
 
 static void store(struct r3_region *region, uint64_t off, unsigned width, const void *data)
 {
-	union item value;
+	uint64_t value = r3_item_get(data, width);
 
-	memcpy(&value, data, width);
 	if (width == 1)
-		r3_write8_relaxed(region, off, value.u8);
+		r3_write8_relaxed(region, off, (uint8_t)value);
 	else if (width == 2)
-		r3_write16_relaxed(region, off, value.u16);
+		r3_write16_relaxed(region, off, (uint16_t)value);
 	else if (width == 4)
-		r3_write32_relaxed(region, off, value.u32);
+		r3_write32_relaxed(region, off, (uint32_t)value);
 	else
-		r3_write64_relaxed(region, off, value.u64);
+		r3_write64_relaxed(region, off, value);
 }
 
 /* How many of @count items from @off on lie outside the mapping. */

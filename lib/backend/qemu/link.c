@@ -3,6 +3,7 @@
 #include "backend/qemu/link.h"
 
 #include "bus/ops.h"
+#include "util/item.h"
 
 #include <ring3/error.h>
 
@@ -166,48 +167,6 @@ static int send_all(struct r3_qemu_link *link, const char *text, size_t len, uin
 	return 0;
 }
 
-/* Items are in the CPU's order and perhaps not aligned. */
-static uint64_t get_item(const unsigned char *at, unsigned width)
-{
-	uint16_t u16;
-	uint32_t u32;
-	uint64_t u64;
-
-	switch (width) {
-	case 1:
-		return *at;
-	case 2:
-		memcpy(&u16, at, sizeof(u16));
-		return u16;
-	case 4:
-		memcpy(&u32, at, sizeof(u32));
-		return u32;
-	default:
-		memcpy(&u64, at, sizeof(u64));
-		return u64;
-	}
-}
-
-static void put_item(unsigned char *at, unsigned width, uint64_t u64)
-{
-	uint32_t u32 = (uint32_t)u64;
-	uint16_t u16 = (uint16_t)u64;
-
-	switch (width) {
-	case 1:
-		*at = (unsigned char)u64;
-		break;
-	case 2:
-		memcpy(at, &u16, sizeof(u16));
-		break;
-	case 4:
-		memcpy(at, &u32, sizeof(u32));
-		break;
-	default:
-		memcpy(at, &u64, sizeof(u64));
-	}
-}
-
 /* Encode up to BATCH accesses; returns the length, 0 where one is impossible. */
 static size_t encode(char *out, enum r3_qtest_space space, uint64_t address,
 		     const unsigned char *data, unsigned width, uint32_t n, unsigned flags)
@@ -217,7 +176,7 @@ static size_t encode(char *out, enum r3_qtest_space space, uint64_t address,
 	for (uint32_t i = 0; i < n; i++, address += width) {
 		size_t one = flags & R3_RW_WRITE
 				     ? r3_qtest_encode_write(out + len, space, address, width,
-							     get_item(data + i * width, width))
+							     r3_item_get(data + i * width, width))
 				     : r3_qtest_encode_read(out + len, space, address, width);
 		if (one == 0)
 			return 0;
@@ -256,7 +215,7 @@ static int access_batch(struct r3_qemu_link *link, enum r3_qtest_space space, ui
 		if (rc == 0 && !line.has_value)
 			rc = lose(link, ENODEV, "answers a read without a value");
 		if (rc == 0)
-			put_item(data + i * width, width, line.value);
+			r3_item_put(data + i * width, width, line.value);
 	}
 	return rc;
 }

@@ -5,6 +5,8 @@
  */
 #include "backend/qemu/qemu.h"
 
+#include "util/item.h"
+
 #include <ring3/error.h>
 
 #include <errno.h>
@@ -40,28 +42,23 @@ static uint32_t ecam_read(struct r3_pci_access *access, unsigned number, unsigne
 			  unsigned off, unsigned width)
 {
 	struct r3_qemu_bus *bus = (struct r3_qemu_bus *)access;
-	union {
-		uint8_t u8;
-		uint16_t u16;
-		uint32_t u32;
-	} value;
+	uint64_t item;
 
 	if (r3_qemu_link_rw(bus->link, R3_QTEST_MEMORY, ecam_address(bus, number, devfn, off),
-			    &value, width, 1, 0) < 0)
+			    &item, width, 1, 0) < 0)
 		return ~0u >> (32 - 8 * width);
-	return width == 1 ? value.u8 : width == 2 ? value.u16 : value.u32;
+	return (uint32_t)r3_item_get(&item, width);
 }
 
 static void ecam_write(struct r3_pci_access *access, unsigned number, unsigned devfn, unsigned off,
 		       unsigned width, uint32_t value)
 {
 	struct r3_qemu_bus *bus = (struct r3_qemu_bus *)access;
-	uint16_t u16 = (uint16_t)value;
-	uint8_t u8 = (uint8_t)value;
-	void *data = width == 1 ? (void *)&u8 : width == 2 ? (void *)&u16 : (void *)&value;
+	uint64_t item;
 
+	r3_item_put(&item, width, value);
 	/* A link that is lost is noticed by the next read. */
-	r3_qemu_link_rw(bus->link, R3_QTEST_MEMORY, ecam_address(bus, number, devfn, off), data,
+	r3_qemu_link_rw(bus->link, R3_QTEST_MEMORY, ecam_address(bus, number, devfn, off), &item,
 			width, 1, R3_RW_WRITE | R3_RW_POSTED);
 }
 

@@ -3,6 +3,8 @@
  * what config.h lets pass. Nothing is mapped: each access is a message. */
 #include "backend/qemu/qemu.h"
 
+#include "util/item.h"
+
 #include <ring3/error.h>
 
 #include <errno.h>
@@ -40,25 +42,22 @@ int r3_qemu_rw(struct r3_qemu *q, enum r3_qtest_space space, uint64_t address, v
 static int config_item(struct r3_qemu *q, unsigned off, unsigned char *data, unsigned width,
 		       unsigned flags)
 {
-	uint32_t value = 0;
+	uint32_t value;
 
 	if (flags & R3_RW_WRITE) {
-		memcpy(&value, data, width); /* little-endian first: see the assertion below */
+		value = (uint32_t)r3_item_get(data, width);
 		if (r3_qemu_config_write(&q->config, off, width, value) &&
 		    q->dev.info.caps & R3_CAP_FLR)
 			return r3_qemu_reset(&q->dev, R3_RESET_FUNCTION);
 		return 0;
 	}
 	value = r3_qemu_config_read(&q->config, off, width);
-	memcpy(data, &value, width);
+	r3_item_put(data, width, value);
 	/* nobody has a register of all ones that matters; a removed device has them all */
 	if (value == ~0u >> (32 - 8 * width) && !r3_qemu_present(q))
 		return -ENODEV;
 	return 0;
 }
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-	       "items are copied in the CPU's order, which config_item() takes for little-endian");
 
 static int config_rw(struct r3_qemu *q, uint64_t off, unsigned char *data, unsigned width,
 		     uint32_t count, unsigned flags)
