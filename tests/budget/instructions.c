@@ -25,7 +25,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "Usage: budget_instructions DEPTH BATCHES\n");
 		return 2;
 	}
-	rig = rig_open(toggle);
+	rig = rig_open(toggle, false);
 	if (!rig)
 		return 1;
 	for (unsigned i = 0; i < batches; i++) {

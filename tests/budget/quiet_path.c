@@ -95,9 +95,9 @@ static int forbid_system_calls(void)
 
 enum verdict { QUIET, NO_RIG, NO_FILTER, FAILED, ALLOCATED, LOCKED, MADE_A_SYSTEM_CALL };
 
-static enum verdict child(unsigned depth, enum crime crime)
+static enum verdict child(unsigned depth, bool foreign, enum crime crime)
 {
-	struct rig *rig = rig_open(watch);
+	struct rig *rig = rig_open(watch, foreign);
 
 	if (!rig)
 		return NO_RIG;
@@ -116,14 +116,14 @@ static enum verdict child(unsigned depth, enum crime crime)
 	return allocations ? ALLOCATED : locks ? LOCKED : QUIET;
 }
 
-static enum verdict judge(unsigned depth, enum crime crime)
+static enum verdict judge(unsigned depth, bool foreign, enum crime crime)
 {
 	int status;
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0)
-		_exit((int)child(depth, crime));
+		_exit((int)child(depth, foreign, crime));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		return MADE_A_SYSTEM_CALL;
@@ -133,19 +133,24 @@ static enum verdict judge(unsigned depth, enum crime crime)
 
 static void thirty_two_in_flight(void **state)
 {
-	assert_int_equal(judge(32, NONE), QUIET);
+	assert_int_equal(judge(32, false, NONE), QUIET);
 }
 
 static void one_in_flight(void **state)
 {
-	assert_int_equal(judge(1, NONE), QUIET);
+	assert_int_equal(judge(1, false, NONE), QUIET);
+}
+
+static void through_a_bounce_copy(void **state)
+{
+	assert_int_equal(judge(32, true, NONE), QUIET);
 }
 
 static void noise_is_noticed(void **state)
 {
-	assert_int_equal(judge(1, SYSCALL), MADE_A_SYSTEM_CALL);
-	assert_int_equal(judge(1, ALLOCATION), ALLOCATED);
-	assert_int_equal(judge(1, LOCK), LOCKED);
+	assert_int_equal(judge(1, false, SYSCALL), MADE_A_SYSTEM_CALL);
+	assert_int_equal(judge(1, false, ALLOCATION), ALLOCATED);
+	assert_int_equal(judge(1, false, LOCK), LOCKED);
 }
 
 int main(void)
@@ -153,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(thirty_two_in_flight),
 		cmocka_unit_test(one_in_flight),
+		cmocka_unit_test(through_a_bounce_copy),
 		cmocka_unit_test(noise_is_noticed),
 	};
 

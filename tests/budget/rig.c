@@ -16,7 +16,8 @@ struct rig {
 	rig_watch *watcher;
 	struct r3_block *block;
 	struct r3_blkq *queue;
-	void *data;
+	void *data;    /* the device's memory, or */
+	void *foreign; /* the program's */
 	const char *failure;
 	struct r3_blk_req req[RIG_DEPTH];
 	struct r3_sg sg[RIG_DEPTH];
@@ -37,7 +38,7 @@ static int rig_rw(struct r3_device *dev, unsigned index, uint64_t off, void *dat
 	return rc;
 }
 
-struct rig *rig_open(rig_watch *watch)
+struct rig *rig_open(rig_watch *watch, bool foreign)
 {
 	const struct nvme_stub_opts stub_opts = {.null = true};
 	const struct r3_block_opts opts = {.size = sizeof(opts)};
@@ -59,13 +60,19 @@ struct rig *rig_open(rig_watch *watch)
 	dev->ops = &rig->ops;
 	the_rig = rig;
 	if (r3_driver_find(dev, NULL, &driver) || driver->attach_block(dev, &opts, &rig->block) ||
-	    r3_block_alloc(rig->block, RIG_DEPTH * RIG_LEN, &rig->data) ||
+	    (!foreign && r3_block_alloc(rig->block, RIG_DEPTH * RIG_LEN, &rig->data)) ||
 	    r3_blkq_open(rig->block, &queue_opts, &rig->queue)) {
 		fprintf(stderr, "rig: %s\n", r3_error_text());
 		return NULL;
 	}
+	if (foreign && !(rig->foreign = calloc(RIG_DEPTH, RIG_LEN))) {
+		fprintf(stderr, "rig: no memory\n");
+		return NULL;
+	}
 	for (unsigned i = 0; i < RIG_DEPTH; i++) {
-		rig->sg[i] = (struct r3_sg){(char *)rig->data + i * RIG_LEN, RIG_LEN};
+		char *data = foreign ? rig->foreign : rig->data;
+
+		rig->sg[i] = (struct r3_sg){data + i * RIG_LEN, RIG_LEN};
 		rig->req[i] = (struct r3_blk_req){.op = R3_BLK_READ,
 						  .nsg = 1,
 						  .off = i * RIG_LEN,
@@ -80,6 +87,7 @@ void rig_close(struct rig *rig)
 {
 	r3_blkq_close(rig->queue);
 	r3_block_free(rig->block, rig->data);
+	free(rig->foreign);
 	r3_block_close(rig->block);
 	free(rig);
 }

@@ -17,8 +17,9 @@ struct rig;
  *  or the program goes on. */
 typedef void rig_watch(bool library);
 
-/** Returns NULL, having said why, when there is no such thing. */
-struct rig *rig_open(rig_watch *watch);
+/** @foreign: the data lies in memory that is not the device's, and is bounced. Returns
+ *  NULL, having said why, when there is no such thing. */
+struct rig *rig_open(rig_watch *watch, bool foreign);
 void rig_close(struct rig *rig);
 
 /** One batch: submit @depth reads of RIG_LEN, kick, reap them all, in as many calls as

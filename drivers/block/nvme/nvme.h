@@ -34,6 +34,11 @@
 #define NVME_LIST_LEN 2048u
 #define NVME_MAX_SEGS (NVME_LIST_LEN / sizeof(struct nvme_sgl_desc))
 
+/* Memory that a slot keeps to bounce with, at most, and how much of what is free a queue
+ * keeps for all of its slots. */
+#define NVME_BOUNCE_MAX  (UINT32_C(64) << 10)
+#define NVME_BOUNCE_PART 32u
+
 #define NVME_QUEUES_MAX  1024u /* that we ask the controller for */
 #define NVME_VECTORS_MAX 65u   /* one for the admin queue; later queues share it */
 

@@ -55,12 +55,30 @@ void nvme_pair_reset(struct nvme_pair *pair)
 
 /* ---- slots ---- */
 
+/* Each slot keeps memory to bounce with, so that a request from foreign memory takes no
+ * lock either. Longer requests find theirs when they load. All slots together keep a
+ * part of what is free, so that the next queue finds its rings. */
+static uint64_t bounce_len(const struct r3_nvme *nvme, uint32_t depth)
+{
+	uint64_t most = r3_dma_tag_constraints(nvme->data_tag)->max_len, free_len, len;
+	struct r3_arena *arena;
+
+	if (r3_device_arena(nvme->dev, &arena) < 0)
+		return 0;
+	r3_arena_usage(arena, NULL, &free_len);
+	len = free_len / NVME_BOUNCE_PART / depth & ~(uint64_t)(nvme->page - 1);
+	if (most > NVME_BOUNCE_MAX)
+		most = NVME_BOUNCE_MAX;
+	return len < most ? len : most;
+}
+
 static int slots_alloc(struct nvme_queue *q)
 {
 	struct r3_nvme *nvme = q->nvme;
 	uint32_t depth = q->blkq.depth;
 	r3_iova iova;
 	int rc = r3_dma_alloc(nvme->ring_tag, depth * NVME_LIST_LEN, &q->lists, &iova);
+	uint64_t bounce = bounce_len(nvme, depth);
 
 	if (rc < 0)
 		return rc;
@@ -71,7 +89,7 @@ static int slots_alloc(struct nvme_queue *q)
 		slot->next_cid = (uint16_t)i;
 		slot->list = (char *)q->lists + i * NVME_LIST_LEN;
 		slot->list_iova.v = iova.v + i * NVME_LIST_LEN;
-		rc = r3_dma_map_create(nvme->data_tag, 0, &slot->map);
+		rc = r3_dma_map_create(nvme->data_tag, bounce, &slot->map);
 		if (rc < 0)
 			return rc;
 		q->free[q->nfree++] = (uint16_t)(depth - 1 - i);
