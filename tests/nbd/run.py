@@ -71,11 +71,10 @@ class Command(harness.TestCase):
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_tcp(self):
-        for host in ('127.0.0.1', 'localhost'):
-            status, out, errors = self.run_ring3(
-                'null:1M', '--export', f'nbd:tcp:{host}:0', '--', 'sh', '-c',
-                'echo "[$unixsocket]" && nbdinfo --size "$uri"')
-            self.assertEqual((status, out), (0, '[]\n1048576\n'), errors)
+        status, out, errors = self.run_ring3(
+            'null:1M', '--export', 'nbd:tcp:127.0.0.1:0', '--', 'sh', '-c',
+            'echo "[$unixsocket]" && nbdinfo --size "$uri"')
+        self.assertEqual((status, out), (0, '[]\n1048576\n'), errors)
 
     def test_output_without_a_command(self):
         with harness.Run('null:1M', *self.export) as run:
