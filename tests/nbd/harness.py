@@ -173,12 +173,11 @@ class Run:
         return self.popen.returncode, out, err
 
     def check_nothing_left(self, test, *paths, seconds=LEFT_AFTER):
-        begin = time.monotonic()
-        left = None
-        while time.monotonic() < begin + seconds:
+        end = time.monotonic() + seconds
+        while True:
             self.popen.poll()
             left = self.processes() or [path for path in paths if os.path.lexists(path)]
-            if not left:
+            if not left or time.monotonic() > end:
                 break
             time.sleep(0.02)
         test.assertFalse(left, f'left after {seconds} s')
