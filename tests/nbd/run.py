@@ -127,6 +127,8 @@ class Refused(Refusing):
                 ('nbd:unix:PATH', 'null:1M', '--export', 'nbd:fd:3'),
                 ('HOST:PORT', 'null:1M', '--export', 'nbd:tcp:10809'),
                 ('HOST:PORT', 'null:1M', '--export', 'nbd:tcp:localhost:http'),
+                ('65535', 'null:1M', '--export', 'nbd:tcp:localhost:65536'),
+                ('65535', 'null:1M', '--export', 'nbd:tcp:localhost:18446744073709551617'),
                 ('HOST:PORT', 'null:1M', '--export', 'nbd:tcp:::1:10809'),
                 ('size', 'null:1M', *self.export[:-1], self.export[-1] + ',size=1'),
                 ('107', 'null:1M', '--export', 'nbd:unix:/' + 'x' * 107),

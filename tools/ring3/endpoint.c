@@ -10,7 +10,9 @@
 #include <netdb.h>
 #include <ring3/address.h>
 #include <ring3/error.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -112,7 +114,11 @@ static int split_host(char *where, char **host, char **port)
 	} else if (strchr(where, ':')) {
 		return -EINVAL; /* which of them is the port? */
 	}
-	return strspn(*port, "0123456789") == strlen(*port) ? 0 : -EINVAL;
+	/* getaddrinfo() would take what is left of a larger one after 16 bits */
+	len = strlen(*port);
+	return len <= 5 && strspn(*port, "0123456789") == len && atoi(*port) <= UINT16_MAX
+		       ? 0
+		       : -EINVAL;
 }
 
 static int tcp_open(const char *where, struct endpoint *out)
@@ -127,7 +133,8 @@ static int tcp_open(const char *where, struct endpoint *out)
 
 	snprintf(text, sizeof(text), "%s", where);
 	if (strlen(where) >= sizeof(text) || split_host(text, &host, &port))
-		return r3_error_set(EINVAL, "'%s': expected HOST:PORT", where);
+		return r3_error_set(EINVAL, "'%s': expected HOST:PORT, PORT from 0 to 65535",
+				    where);
 	rc = getaddrinfo(host, port, &hints, &list);
 	if (rc)
 		return r3_error_set(rc == EAI_SYSTEM ? errno : ENOENT, "%s: %s", where,
