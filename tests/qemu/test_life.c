@@ -133,6 +133,7 @@ static void what_is_wrong_is_said(void **state)
 	strcat(address, ",readonly");
 	r3_device_close(open_device(address));
 	fchmod(fd, 0644);
+	r3_device_close(open_device("qemu:nvme,readonly,ns=2"));
 
 	snprintf(address, sizeof(address), "qemu:nvme,drive=%s", image);
 	struct r3_device *holder = open_device(address);

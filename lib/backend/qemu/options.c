@@ -29,8 +29,8 @@ static const struct {
 	{"virtio-blk-pci-non-transitional", "vectors", false},
 };
 
-static const char *const keys[] = {"addr", "bars", "blkdebug", "drive",    "lba",  "mem",     "ns",
-				   "null", "prop.",    "readonly", "size", "vectors", NULL};
+static const char *const keys[] = {"addr", "bars",  "blkdebug", "drive", "lba",     "mem", "ns",
+				   "null", "prop.", "readonly", "size",  "vectors", NULL};
 static const char *const block_keys[] = {"blkdebug", "drive", "lba", "null", "readonly", "size"};
 
 static int parse_storage(const struct r3_params *params, struct r3_qemu_options *o)
@@ -53,10 +53,12 @@ static int parse_storage(const struct r3_params *params, struct r3_qemu_options 
 		if (!o->drive || !*o->drive)
 			return r3_error_set(EINVAL, "qemu: drive= needs the path of a raw image");
 		if (null || r3_params_get(params, "size", &value))
-			return r3_error_set(EINVAL, "qemu: drive= excludes size= and null");
+			return r3_error_set(
+				EINVAL, "qemu: drive= has its own size: leave size= and null out");
 		o->storage = R3_QEMU_STORAGE_FILE;
 	} else {
-		o->storage = null ? R3_QEMU_STORAGE_NULL : R3_QEMU_STORAGE_SPARSE;
+		/* what is empty and cannot be written reads as zeroes for ever */
+		o->storage = null || o->readonly ? R3_QEMU_STORAGE_NULL : R3_QEMU_STORAGE_SPARSE;
 	}
 	o->debug = r3_params_get(params, "blkdebug", &o->blkdebug);
 	return 0;
