@@ -264,7 +264,10 @@ class Addresses(Cli):
             self.bad(ABSENT, '.', 'show', address)
 
     def test_block_only(self):
-        self.bad(ABSENT, '.', 'show', 'null:1M')
+        for address in ('null:1M', 'file:/no/such/file', 'delay+file:x'):
+            for command in (['show', address], ['peek', address, 'bar0', '0'],
+                            ['poke', address, 'bar0', '0', '0']):
+                self.bad(ABSENT, 'block device without registers.*ring3 run', *command)
 
     @needs_qemu
     def test_qemu_keys(self):

@@ -94,6 +94,12 @@ int args_number(const struct args *args, const char *name, uint64_t min, uint64_
 int parse_number(const struct args *args, const char *what, const char *text, uint64_t min,
 		 uint64_t max, uint64_t *out);
 
+struct r3_device;
+
+/** Open the device at @address. Errors: those of r3_device_open(); ENODEV too for a block
+ *  device that has no registers, such as file:. */
+int device_open(const char *address, struct r3_device **dev);
+
 /** Help on the program (@command NULL) or on a command, to standard output. */
 int help_write(const struct command *command);
 

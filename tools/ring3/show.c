@@ -248,7 +248,7 @@ static int show_run(const struct args *args)
 	struct r3_pci_names *names;
 	struct r3_device *dev;
 	struct show show = {0};
-	int rc = r3_device_open(args->word[0], NULL, &dev);
+	int rc = device_open(args->word[0], &dev);
 
 	if (rc < 0)
 		return rc;
