@@ -45,7 +45,7 @@ struct field {
 	const char *name; /* snake_case; NULL ends a table of fields */
 	enum field_kind kind;
 	size_t at;                  /* offsetof() */
-	bool json_only;             /* the reader of text has just typed it */
+	bool json_only;             /* the reader of text has just typed it, or has no room */
 	bool bare;                  /* LIST: no headings in text */
 	const char *const *flags;   /* FLAGS: name of bit 0, 1, ...; NULL-ended */
 	const struct field *fields; /* OBJECT, LIST */

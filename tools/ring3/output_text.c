@@ -138,6 +138,8 @@ static void print_row(FILE *out, const struct field *fields, char **row, const i
 	for (int i = 0; fields[i].name; i++) {
 		int n;
 
+		if (fields[i].json_only)
+			continue;
 		pad(out, 0, owed);
 		if (row)
 			n = fprintf(out, "%s", row[i]);

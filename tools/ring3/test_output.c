@@ -9,11 +9,13 @@
 struct row {
 	struct hex offset;
 	const char *name;
+	uint64_t extra;
 };
 
 static const struct field row_fields[] = {
 	FIELD(struct row, offset, HEX),
 	FIELD(struct row, name, STRING),
+	FIELD(struct row, extra, NUMBER, .json_only = true),
 	{0},
 };
 
@@ -50,7 +52,7 @@ static const struct field fields[] = {
 };
 
 static const unsigned char dump[68] = {1, [16] = 2, [32] = 0, [64] = 3, 4, 5, 6};
-static const struct row rows[] = {{{0x10, 4}, "a"}, {{0x123456, 4}, NULL}};
+static const struct row rows[] = {{{0x10, 4}, "a", 7}, {{0x123456, 4}, NULL, 8}};
 static const struct inner inner = {true};
 static const struct object full = {"x\033[1m", {0xab, 4},           1 << 20, 3, &inner,
 				   {rows, 2},  {dump, sizeof(dump)}};
@@ -146,8 +148,8 @@ static void test_json(void **state)
 	assert_member(json, "flags", "[\"one\",\"two\"]");
 	assert_member(json, "inner", "{\"on_off\":true}");
 	assert_member(json, "rows",
-		      "[{\"offset\":\"0x0010\",\"name\":\"a\"},"
-		      "{\"offset\":\"0x123456\",\"name\":null}]");
+		      "[{\"offset\":\"0x0010\",\"name\":\"a\",\"extra\":7},"
+		      "{\"offset\":\"0x123456\",\"name\":null,\"extra\":8}]");
 	json_object_put(json);
 
 	json = json_of(&empty);

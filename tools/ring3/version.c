@@ -15,9 +15,12 @@ struct feature {
 };
 
 static const struct field feature_fields[] = {
-	FIELD(struct feature, kind, STRING),    FIELD(struct feature, name, STRING),
-	FIELD(struct feature, available, BOOL), FIELD(struct feature, summary, STRING),
-	FIELD(struct feature, remedy, STRING),  {0},
+	FIELD(struct feature, kind, STRING),
+	FIELD(struct feature, name, STRING),
+	FIELD(struct feature, available, BOOL),
+	FIELD(struct feature, summary, STRING),
+	FIELD(struct feature, remedy, STRING, .json_only = true),
+	{0},
 };
 
 struct version {
