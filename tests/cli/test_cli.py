@@ -178,6 +178,7 @@ class Version(Cli):
         text = self.good('version')
         self.assertEqual(text, f'ring3    {version}\nlibrary  {version}\n')
         self.assertEqual(text, self.good('--version'))
+        self.assertEqual(self.good('version', '-o', 'json'), self.good('--version', '-o', 'json'))
 
     def test_features(self):
         got = self.json('version', '--features')['features']

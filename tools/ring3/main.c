@@ -137,7 +137,7 @@ static int dispatch(int argc, char **argv)
 	bool help;
 	int at, rc;
 
-	if (argc == 2 && !strcmp(argv[1], "--version"))
+	if (argc > 1 && !strcmp(argv[1], "--version"))
 		argv[1] += 2; /* everybody tries this one */
 	rc = args_command(argc, argv, &at, &help);
 	if (rc < 0)
