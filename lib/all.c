@@ -62,7 +62,7 @@ const struct r3_backend *const r3_backends[] = {
 	static const struct r3_filter id = {.name = name_, .summary = summary_, .missing = missing_}
 
 RESERVED_FILTER("trace", reserved_trace, "writes each access down",
-		"is not built into this version; leave it out, and use --log-level debug");
+		"is not built into this version; leave it out");
 RESERVED_FILTER("record", reserved_record,
 		"records a device for replay:", "is not built into this version; leave it out");
 RESERVED_FILTER("fault", reserved_fault, "breaks a device by a script",
