@@ -36,8 +36,8 @@ static int bind_error(int err, const char *path)
 	switch (err) {
 	case EADDRINUSE:
 		return r3_error_set(err,
-				    "%s: exists already, and is not a socket that nobody serves; "
-				    "end its server or choose another path",
+				    "%s: exists already; end the server that uses it, or choose "
+				    "another path",
 				    path);
 	case ENOENT:
 	case ENOTDIR:

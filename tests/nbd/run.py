@@ -29,7 +29,7 @@ class Command(harness.TestCase):
     def test_command_that_cannot_be_run(self):
         status, _, errors = self.run_command('null:1M', 'no-such-command')
         self.assertEqual(status, 127)
-        self.assertIn('no-such-command', errors)
+        self.assertIn("cannot run 'no-such-command'", errors)
         self.assertEqual(self.run_command('null:1M', self.folder)[0], 126)
         self.assertFalse(os.path.exists(self.socket))
 

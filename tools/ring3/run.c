@@ -159,7 +159,7 @@ static int start_command(struct session *s, char **argv)
 		return 0;
 	if (s->foreground)
 		terminal_give(getpgrp());
-	fprintf(stderr, "ring3: %s: %s\n", argv[0], strerror(-rc));
+	fprintf(stderr, "ring3: cannot run '%s': %s\n", argv[0], strerror(-rc));
 	return rc == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
 }
 
@@ -328,8 +328,8 @@ const struct command command_run = {
 		"Opens the device, serves it, runs COMMAND with $uri and $unixsocket in its "
 		"environment, and ends with its status: 128+N after signal N, 127 where there is "
 		"no such command, 126 where it cannot be run. Without COMMAND it prints the "
-		"URI and serves until SIGINT or SIGTERM. When it has ended, so have the server "
-		"and all that COMMAND started.",
+		"URIs and serves until SIGINT, SIGTERM, SIGHUP or SIGQUIT. When it has ended, so "
+		"have the server and all that COMMAND started.",
 	.options = options,
 	.examples = examples,
 	.run = run,
