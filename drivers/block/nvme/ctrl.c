@@ -194,7 +194,8 @@ static int set_feature(struct r3_nvme *nvme, uint8_t fid, uint32_t value, uint32
 static int ask_queues(struct r3_nvme *nvme)
 {
 	unsigned stride = 4u << NVME_CAP_DSTRD(nvme->cap);
-	uint64_t fit = (nvme->bar->size - NVME_REG_DOORBELL) / (2 * stride) - 1;
+	/* The last doorbell of a stride needs no more than its own 4 bytes. */
+	uint64_t fit = ((nvme->bar->size - NVME_REG_DOORBELL - 4) / stride - 1) / 2;
 	uint32_t ask = fit < NVME_QUEUES_MAX ? (uint32_t)fit : NVME_QUEUES_MAX;
 	uint32_t got;
 	int rc;

@@ -304,6 +304,22 @@ static void test_number_of_queues(void **state)
 	}
 }
 
+/* Doorbells so far apart that BAR 0 has room for those of one queue. */
+static void test_doorbells_far_apart(void **state)
+{
+	const struct nvme_stub_opts opts = {.vectors = 4, .bar = 512 << 10};
+	struct r3_blkq *queue;
+	struct bed bed;
+
+	bed_make(&bed, &opts);
+	bed.stub->cap |= UINT64_C(15) << 32; /* DSTRD */
+	assert_int_equal(bed_attach(&bed, 0), 0);
+	assert_int_equal(r3_block_get_limits(bed.block)->max_queues, 1);
+	assert_int_equal(r3_blkq_open(bed.block, NULL, &queue), 0);
+	r3_blkq_close(queue);
+	r3_block_close(bed.block);
+}
+
 static struct nvme_cqe forged;
 
 /* Each completion is preceded by a forged one. */
@@ -435,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_identify),
 		cmocka_unit_test(test_list_that_grows),
 		cmocka_unit_test(test_number_of_queues),
+		cmocka_unit_test(test_doorbells_far_apart),
 		cmocka_unit_test(test_unknown_commands),
 		cmocka_unit_test(test_stale_command),
 		cmocka_unit_test(test_only_lies),
