@@ -184,12 +184,13 @@ void nvme_dispatch(struct r3_nvme *nvme)
 
 	for (int i = 0; i < n; i++)
 		take_device_event(nvme, &event[i]);
+
+	bool came = take_vector(nvme); /* of a device that is gone, too, or it polls readable */
+
 	if (nvme->gone || r3_device_gone(nvme->dev)) {
 		nvme_recover_give_up(nvme, "device gone");
 		return;
 	}
-
-	bool came = take_vector(nvme);
 
 	nvme_admin_poll(nvme); /* in any case: a look costs a load, and interrupts get lost */
 	if (came)

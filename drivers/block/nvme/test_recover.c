@@ -3,6 +3,7 @@
 #include "test_bed.h"
 
 #include <linux/pci_regs.h>
+#include <ring3/irq.h>
 
 #define AT_LEAST(events, type) assert_true((events)&1u << (type))
 
@@ -211,11 +212,15 @@ static void test_device_reset(void **state)
 
 static void test_removal(void **state)
 {
+	struct pollfd shared = {.events = POLLIN};
 	struct bed bed;
 
 	hang(&bed, R3_BLK_READ);
+	fake_device_raise(bed.stub->fake, R3_IRQ_MSIX, 0);
+	shared.fd = bed.stub->fake->vector[0].fd;
 	fake_device_remove(bed.stub->fake);
 	expect_gone(&bed, bed_pass(&bed, R3_NSEC_PER_SEC / 10));
+	assert_int_equal(poll(&shared, 1, 0), 0); /* its last interrupt wakes nobody for ever */
 	assert_int_equal(bed.stub->fake->quiesces, 0);
 	bed_close(&bed);
 }
