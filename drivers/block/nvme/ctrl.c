@@ -99,6 +99,14 @@ int nvme_ctrl_disable(struct r3_nvme *nvme)
 	return wait_ready(nvme, false);
 }
 
+void nvme_ctrl_fence(struct r3_nvme *nvme)
+{
+	if (nvme_ctrl_disable(nvme) == 0)
+		return;
+	r3_log(R3_LOG_WARN, "%s", r3_error_text());
+	(void)r3_pci_enable(nvme->dev, 0, R3_PCI_MASTER);
+}
+
 /* CC.EN must not change before CSTS.RDY has followed its last change (3.1.5): whoever had
  * the controller before us may have left in between. One that does not follow is
  * disabled all the same. */
@@ -260,8 +268,12 @@ void nvme_ctrl_shutdown(struct r3_nvme *nvme)
 	uint64_t limit = R3_LE32(nvme->id.rtd3e) * R3_NSEC_PER_USEC;
 	uint32_t csts, cc = r3_read32(nvme->bar, NVME_REG_CC);
 
-	if (nvme->gone || nvme_ctrl_health(nvme, &csts) < 0)
+	if (nvme->gone)
 		return;
+	if (nvme_ctrl_health(nvme, &csts) < 0) {
+		nvme_ctrl_fence(nvme); /* a failed controller can still transfer */
+		return;
+	}
 	if (!limit)
 		limit = SHUTDOWN_DEFAULT;
 	else if (limit < SHUTDOWN_MIN)
@@ -274,7 +286,5 @@ void nvme_ctrl_shutdown(struct r3_nvme *nvme)
 			     limit, &csts) < 0)
 		r3_log(R3_LOG_WARN, "%s: no orderly shutdown within %" PRIu64 " ms (CSTS 0x%x)",
 		       nvme->name, limit / R3_NSEC_PER_MSEC, csts);
-	/* The rings are freed next. */
-	if (nvme_ctrl_disable(nvme) < 0)
-		r3_log(R3_LOG_WARN, "%s", r3_error_text());
+	nvme_ctrl_fence(nvme);
 }

@@ -157,9 +157,7 @@ disable_irq:
 free_queues:
 	free(nvme->queue);
 stop:
-	/* If it does not obey, it must at least not reach the memory that is freed next. */
-	if (nvme_ctrl_disable(nvme) < 0)
-		(void)r3_pci_enable(dev, 0, R3_PCI_MASTER);
+	nvme_ctrl_fence(nvme);
 	nvme_admin_free(nvme);
 free_tags:
 	r3_dma_tag_unref(nvme->data_tag);

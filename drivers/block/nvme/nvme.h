@@ -184,6 +184,9 @@ int nvme_ctrl_probe(struct r3_nvme *nvme);
 int nvme_ctrl_start(struct r3_nvme *nvme);
 /** Clear CC.EN and wait: afterwards the controller touches no memory. */
 int nvme_ctrl_disable(struct r3_nvme *nvme);
+/** The same before its memory is freed: one that does not obey is kept from all memory. */
+void nvme_ctrl_fence(struct r3_nvme *nvme);
+/** In good order, where that is possible, and fence. */
 void nvme_ctrl_shutdown(struct r3_nvme *nvme);
 /** 0, -ENODEV it is gone, -EIO it says that it failed. */
 int nvme_ctrl_health(struct r3_nvme *nvme, uint32_t *csts);

@@ -327,6 +327,59 @@ static void test_detached_and_removed(void **state)
 	bed_close(&bed);
 }
 
+static bool enabled;
+
+static void failed(struct nvme_stub *stub, uint64_t off, uint64_t *value)
+{
+	fatal(stub, off, value);
+	enabled = stub->cc & NVME_CC_EN;
+}
+
+static void failed_and_stuck(struct nvme_stub *stub, uint64_t off, uint64_t *value)
+{
+	if (off == NVME_REG_CSTS)
+		*value |= NVME_CSTS_RDY | NVME_CSTS_CFS;
+}
+
+static void test_close_when_failed(void **state)
+{
+	const struct nvme_stub_hooks hooks = {.read = failed};
+	struct bed bed;
+
+	bed_make(&bed, NULL);
+	assert_int_equal(bed_attach(&bed, 0), 0);
+	bed.stub->hooks = &hooks;
+	r3_block_close(bed.block);
+	assert_true(bed.remains.closed);
+	assert_false(enabled);
+}
+
+static const struct nvme_stub_hooks stuck_for_good = {.read = failed_and_stuck};
+
+static void empty_and_fail(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *data)
+{
+	if (cns != NVME_CNS_NS_ACTIVE_LIST)
+		return;
+	memset(data, 0, sizeof(struct nvme_ns_list));
+	stub->hooks = &stuck_for_good;
+}
+
+/* Not attached, and the device goes back: it must not reach what was freed. */
+static void test_fail_when_attaching(void **state)
+{
+	const struct nvme_stub_hooks hooks = {.identify = empty_and_fail};
+	const struct r3_block_opts opts = {.size = sizeof(opts)};
+	struct r3_device *dev;
+	struct bed bed;
+
+	bed_make(&bed, NULL);
+	dev = nvme_stub_device(bed.stub);
+	bed.stub->hooks = &hooks;
+	assert_true(r3_driver_nvme.attach_block(dev, &opts, &bed.block) < 0);
+	assert_false(bed.stub->fake->config[PCI_COMMAND] & PCI_COMMAND_MASTER);
+	r3_device_close(dev);
+}
+
 /* Close with requests in flight, and a controller that does not delete queues. */
 static bool is_deletion(uint16_t sqid, const struct nvme_cmd *cmd)
 {
@@ -398,6 +451,8 @@ int main(void)
 		cmocka_unit_test(test_completed_before),
 		cmocka_unit_test(test_detached_and_removed),
 		cmocka_unit_test(test_close_in_flight),
+		cmocka_unit_test(test_close_when_failed),
+		cmocka_unit_test(test_fail_when_attaching),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
