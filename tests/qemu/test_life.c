@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,6 +154,13 @@ static void what_is_wrong_is_said(void **state)
 	setenv("PATH", path, 1);
 }
 
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
+}
+
 /* A QEMU that is there and silent: killed, found at once; stopped, found in time. */
 static void a_lost_qemu_is_an_event_and_all_ones(void **state)
 {
@@ -170,9 +178,11 @@ static void a_lost_qemu_is_an_event_and_all_ones(void **state)
 			r3_qemu_of(dev)->link.timeout_ms = 100;
 			kill(r3_qemu_pid(dev), SIGSTOP);
 			assert_int_equal(r3_read32(bar, 0), ~0u);
+			assert_true(has_ended(r3_qemu_pid(dev))); /* and will not write again */
 			assert_int_equal(next_event(dev), R3_EVENT_SERVER_LOST);
 		}
 		assert_true(r3_device_gone(dev));
+		eventfd_write(r3_qemu_of(dev)->slot_fd, 1); /* its slot's last word */
 		no_event(dev);
 		assert_int_equal(r3_device_reset(dev, R3_RESET_ANY), -ENODEV);
 		r3_device_close(dev);

@@ -24,10 +24,18 @@ void r3_qemu_raise(struct r3_qemu *q, unsigned pending)
 {
 	/* an end is told once: nothing can come after it */
 	pending &= ~(atomic_load(&q->told) & (R3_QEMU_REMOVED | R3_QEMU_LOST));
+	if (pending & R3_QEMU_LOST) {
+		q->link.lost = true; /* whoever still tries need not wait again */
+		/* Before anybody is told: then requests fail, and their memory goes back to its
+		 * owners, which a QEMU that is merely stuck would write to some day. */
+		if (!r3_qemu_process_kill(&q->process))
+			r3_log(R3_LOG_ERROR,
+			       "%s: QEMU, process %d, does not end: it may still write", q->name,
+			       q->process.pid);
+	}
+
 	unsigned before = atomic_fetch_or(&q->pending, pending);
 
-	if (pending & R3_QEMU_LOST)
-		q->link.lost = true; /* whoever still tries need not wait again */
 	if (pending & (R3_QEMU_REMOVED | R3_QEMU_LOST))
 		r3_device_set_gone(&q->dev);
 	if (pending & ~before)
@@ -198,6 +206,7 @@ int r3_qemu_dispatch(struct r3_device *dev, struct r3_event *events, unsigned ma
 		epoll_ctl(q->epoll, EPOLL_CTL_DEL, q->link.fd, NULL);
 		if (q->qmp)
 			epoll_ctl(q->epoll, EPOLL_CTL_DEL, r3_qmp_fd(q->qmp), NULL);
+		epoll_ctl(q->epoll, EPOLL_CTL_DEL, q->slot_fd, NULL);
 		r3_qemu_raise(q, R3_QEMU_LOST);
 	} else if (q->slot_fd >= 0) {
 		read_slot(q);

@@ -174,6 +174,25 @@ static bool has_ended(struct r3_qemu_process *process, unsigned ms)
 	return false;
 }
 
+bool r3_qemu_process_kill(struct r3_qemu_process *process)
+{
+	struct r3_wait wait = r3_wait_begin(r3_clock_system(), KILL_MS * R3_NSEC_PER_MSEC);
+	/* The tether kills this process and no other, whoever has reaped it meanwhile. */
+	int hold = __atomic_exchange_n(&process->tether.hold, -1, __ATOMIC_SEQ_CST);
+
+	r3_fd_close(&hold);
+	if (process->pid <= 0)
+		return true;
+	do {
+		siginfo_t info = {.si_pid = 0};
+		int rc = waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+
+		if (rc == 0 ? info.si_pid != 0 : errno == ECHILD)
+			return true;
+	} while (r3_wait_step(&wait));
+	return false;
+}
+
 void r3_qemu_process_stop(struct r3_qemu_process *process, unsigned grace_ms)
 {
 	/* a process that was reaped already must not be signalled: its id may be another's */

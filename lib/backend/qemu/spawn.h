@@ -31,6 +31,10 @@ int r3_qemu_process_start(struct r3_qemu_process *process, const char *path, cha
 /** What it wrote to standard error up to now, without line ends; for an error's text. */
 void r3_qemu_process_says(struct r3_qemu_process *process, char *buf, size_t size);
 
+/** Kill it, and wait until it has ended. It stays to be reaped by the next function. Any
+ *  thread, and any number of times. Returns false when it does not end. */
+bool r3_qemu_process_kill(struct r3_qemu_process *process);
+
 /** Ask it to end, wait at most @grace_ms for that, then kill it. Reaps this child only. */
 void r3_qemu_process_stop(struct r3_qemu_process *process, unsigned grace_ms);
 
