@@ -119,14 +119,23 @@ static int wait_reply(struct r3_qemu_link *link, struct r3_qtest_line *line, uin
 	}
 }
 
+/* Nobody waits for the word on a posted write: a device that misses one is of no use. */
+static int check_write(struct r3_qemu_link *link, const struct r3_qtest_line *line)
+{
+	return line->kind == R3_QTEST_FAILED ? lose(link, ENODEV, "refuses a write") : 0;
+}
+
 /* Collect replies, which are of posted writes, until only @owed are missing. */
 static int collect(struct r3_qemu_link *link, unsigned owed, uint64_t deadline)
 {
 	struct r3_qtest_line line;
 	int rc = 0;
 
-	while (link->owed > owed && rc == 0)
+	while (link->owed > owed && rc == 0) {
 		rc = wait_reply(link, &line, deadline);
+		if (rc == 0)
+			rc = check_write(link, &line);
+	}
 	return rc;
 }
 
@@ -137,7 +146,8 @@ static int drain(struct r3_qemu_link *link)
 
 	do {
 		while ((rc = next_reply(link, &line)) > 0)
-			;
+			if ((rc = check_write(link, &line)) < 0)
+				return rc;
 		if (rc == 0)
 			rc = fill(link);
 	} while (rc > 0);

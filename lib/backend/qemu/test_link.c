@@ -103,6 +103,26 @@ static void a_posted_write_does_not_wait(void **state)
 	assert_int_equal(qlink.owed, 0);
 }
 
+static void a_write_that_fails_is_not_overlooked(void **state)
+{
+	for (unsigned posted = 0; posted < 2; posted++) {
+		uint32_t value = 1;
+
+		answer("FAIL Unknown command\n");
+		int rc = posted ? post(value)
+				: r3_qemu_link_rw(&qlink, R3_QTEST_MEMORY, 0x1000, &value, 4, 1,
+						  R3_RW_WRITE);
+		if (posted) {
+			assert_int_equal(rc, 0);
+			rc = r3_qemu_link_drain(&qlink);
+		}
+		assert_int_equal(rc, -ENODEV);
+		assert_true(qlink.lost);
+		teardown(NULL);
+		setup(NULL);
+	}
+}
+
 static void owed_replies_have_a_limit(void **state)
 {
 	int rc = 0;
@@ -191,6 +211,7 @@ int main(void)
 		LINK_TEST(items_go_together_and_return_in_order),
 		LINK_TEST(unaligned_memory_is_fine),
 		LINK_TEST(a_posted_write_does_not_wait),
+		LINK_TEST(a_write_that_fails_is_not_overlooked),
 		LINK_TEST(owed_replies_have_a_limit),
 		LINK_TEST(settle_collects_all),
 		LINK_TEST(what_qemu_lacks_is_refused_and_harmless),
