@@ -170,7 +170,10 @@ static int open_path(const char *path, bool read_only, int *fd)
 		if (*fd >= 0) {
 			close(*fd);
 			*fd = -1;
-			return r3_error_set(EROFS, "file: %s is read-only: open it so", path);
+			return r3_error_set(EROFS,
+					    "file: %s can only be read: add \"readonly\" to the "
+					    "address, or make it writable",
+					    path);
 		}
 	}
 	return r3_error_set(err, "file: cannot open %s: %s", path, strerror(err));

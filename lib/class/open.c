@@ -24,7 +24,7 @@ static int check_limits(const struct r3_block *block)
 				    (unsigned long long)l->size, l->block_size);
 	if (!l->max_len || ((l->max_len | l->max_zeroes_len | l->max_discard_len) & mask) ||
 	    !l->max_sg || !l->max_queues || !l->max_depth)
-		return r3_error_set(EIO, "%s: it would take no request", block->name);
+		return r3_error_set(EIO, "%s: its limits allow no request", block->name);
 	return 0;
 }
 
@@ -100,10 +100,10 @@ static int open_address(const struct r3_address *address, const struct r3_block_
 		return r3_error_set(EINVAL, "%s: filter '%s' stands in front of devices only",
 				    scheme->name, address->filter[0].head);
 	if (opts->driver)
-		return r3_error_set(EINVAL, "%s: takes no driver, not even '%s'", scheme->name,
+		return r3_error_set(EINVAL, "%s: needs no driver: leave '%s' out", scheme->name,
 				    opts->driver);
 	if (opts->nsid > 1)
-		return r3_error_set(ENODEV, "%s: has one namespace, so no %u", scheme->name,
+		return r3_error_set(ENODEV, "%s: has one namespace only, not %u", scheme->name,
 				    opts->nsid);
 	return scheme->open(&address->rest, opts, out);
 }

@@ -125,8 +125,8 @@ int r3_blkq_do(struct r3_blkq *queue, enum r3_blk_op op, unsigned flags, uint64_
 	if (queue->inflight)
 		return r3_error_set(EBUSY, "%s: the queue has requests in flight", block->name);
 	if ((unsigned)op >= R3_BLK_NOPS || flags > UINT8_MAX)
-		return r3_error_set(EINVAL, "%s: operation %u, flags 0x%x: no such", block->name,
-				    (unsigned)op, flags);
+		return r3_error_set(EINVAL, "%s: there is no operation %u with flags 0x%x",
+				    block->name, (unsigned)op, flags);
 	if (op == R3_BLK_FLUSH)
 		off = len = 0;
 

@@ -208,7 +208,8 @@ class Refused(Refusing):
         user = self.as_ordinary_user()
         image = self.image(1 << 20)
         os.chmod(image, 0o444)
-        self.refused(NOT_PERMITTED, image, 'file:' + image, *self.export, **user)
+        self.refused(NOT_PERMITTED, f'{image} can only be read: add "readonly"', 'file:' + image,
+                     *self.export, **user)
         status, out, errors = self.run_ring3('file:' + image, '--read-only', *self.export, '--',
                                              'nbdinfo', '--json', self.uri, **user)
         self.assertEqual(status, 0, errors)

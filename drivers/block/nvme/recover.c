@@ -192,7 +192,7 @@ int nvme_recover(struct r3_nvme *nvme, const char *why)
 	nvme->reset_wanted = false;
 	if (in_vain(nvme)) {
 		nvme_recover_give_up(nvme, "reset again and again, and nothing completes");
-		return r3_error_set(ENODEV, "%s: gone after resets in vain", nvme->name);
+		return r3_error_set(ENODEV, "%s: given up: resets did not help", nvme->name);
 	}
 	r3_log(R3_LOG_WARN, "%s: resetting the controller: %s", nvme->name, why);
 
