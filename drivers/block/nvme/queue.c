@@ -195,6 +195,14 @@ int nvme_queue_create(struct nvme_queue *q)
 	return 0;
 }
 
+/* A queue's memory is freed next. Where a reset has to keep the controller from it, the
+ * reset cannot be put off. */
+static void reset_now(struct r3_nvme *nvme, const char *why)
+{
+	if (nvme_recover(nvme, why) == -EBUSY)
+		nvme_recover_give_up(nvme, r3_error_text());
+}
+
 static unsigned free_qid(const struct r3_nvme *nvme)
 {
 	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
@@ -253,6 +261,8 @@ int nvme_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts, str
 	return 0;
 
 give_vector:
+	if (nvme->reset_wanted)
+		reset_now(nvme, "a queue could not be created");
 	vector_give(q);
 free_slots:
 	slots_free(q);
@@ -273,9 +283,8 @@ void nvme_queue_close(struct r3_blkq *blkq)
 	q->closing = true;
 	deleted = nvme->gone || (delete_one(nvme, NVME_ADMIN_DELETE_SQ, q->pair.qid) &&
 				 delete_one(nvme, NVME_ADMIN_DELETE_CQ, q->pair.qid));
-	if ((!deleted || nvme->reset_wanted) &&
-	    nvme_recover(nvme, "a queue could not be deleted") == -EBUSY)
-		nvme_recover_give_up(nvme, r3_error_text()); /* a reset cannot be put off */
+	if (!deleted || nvme->reset_wanted)
+		reset_now(nvme, "a queue could not be deleted");
 	nvme->queue[q->pair.qid] = NULL;
 	for (uint32_t i = 0; i < blkq->depth; i++)
 		if (q->slot[i].req)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What goes wrong while a request is in flight, and in which order it is met. */
+#include "nvme.h"
 #include "test_bed.h"
 
 #include <linux/pci_regs.h>
@@ -380,6 +381,31 @@ static void test_fail_when_attaching(void **state)
 	r3_device_close(dev);
 }
 
+static bool ignore_creation(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd)
+{
+	return sqid || cmd->opcode != NVME_ADMIN_CREATE_CQ;
+}
+
+/* The controller may make the queue yet, and it cannot be reset, because another queue's
+ * thread does not leave the driver. */
+static void test_open_without_answer(void **state)
+{
+	const struct nvme_stub_hooks hooks = {.fetch = ignore_creation};
+	struct r3_blkq *other;
+	struct r3_gate *gate;
+	struct bed bed;
+
+	bed_open(&bed, NULL);
+	bed.stub->hooks = &hooks;
+	gate = &((struct nvme_queue *)bed.queue)->gate;
+	assert_true(r3_gate_enter(gate));
+	assert_true(r3_blkq_open(bed.block, NULL, &other) < 0);
+	assert_false(bed.stub->fake->config[PCI_COMMAND] & PCI_COMMAND_MASTER);
+	r3_gate_leave(gate);
+	AT_LEAST(bed_pass(&bed, 1), R3_BLOCK_EVENT_GONE);
+	bed_close(&bed);
+}
+
 /* Close with requests in flight, and a controller that does not delete queues. */
 static bool is_deletion(uint16_t sqid, const struct nvme_cmd *cmd)
 {
@@ -452,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_detached_and_removed),
 		cmocka_unit_test(test_close_in_flight),
 		cmocka_unit_test(test_close_when_failed),
+		cmocka_unit_test(test_open_without_answer),
 		cmocka_unit_test(test_fail_when_attaching),
 	};
 
