@@ -37,9 +37,10 @@ R3_API const struct nvme_id_ctrl *r3_nvme_id(const struct r3_nvme *nvme);
  *  and data pointer are filled in. @data of @len bytes (at most the controller's
  *  transfer limit; may be NULL and 0) goes to or from the controller as the opcode's
  *  low two bits say. *result (may be NULL) gets completion dword 0. Commands that the
- *  driver depends on (create and delete queue, asynchronous event) are refused.
+ *  driver depends on (create and delete queue, asynchronous event) are refused, and a
+ *  format while there are queues. After it, a namespace of another block size is gone.
  *  Errors: EIO the command failed (*status, if not NULL, has SC | SCT << 8); EPERM
- *  refused; ETIMEDOUT aborted; EINVAL; ENODEV. */
+ *  refused; EBUSY there are queues; ETIMEDOUT aborted; EINVAL; ENODEV. */
 R3_API int r3_nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uint32_t len,
 			 uint32_t *result, uint32_t *status);
 

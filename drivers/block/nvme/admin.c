@@ -237,6 +237,21 @@ static bool is_ours(const struct nvme_cmd *cmd)
 	}
 }
 
+static bool has_queues(const struct r3_nvme *nvme)
+{
+	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
+		if (nvme->queue[qid])
+			return true;
+	return false;
+}
+
+/* Only other controllers' hosts are told of it by an event. */
+static bool changes_namespaces(const struct nvme_cmd *cmd)
+{
+	return cmd->opcode == NVME_ADMIN_FORMAT_NVM || cmd->opcode == NVME_ADMIN_NS_MGMT ||
+	       cmd->opcode == NVME_ADMIN_NS_ATTACH;
+}
+
 int r3_nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uint32_t len,
 		  uint32_t *result, uint32_t *status)
 {
@@ -252,13 +267,21 @@ int r3_nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, 
 	if (is_ours(cmd))
 		return r3_error_set(EPERM, "%s: admin command 0x%02x is the driver's own",
 				    nvme->name, cmd->opcode);
+	/* Another block size, and requests would hit other bytes. */
+	if (cmd->opcode == NVME_ADMIN_FORMAT_NVM && has_queues(nvme))
+		return r3_error_set(EBUSY, "%s: close all queues before a format", nvme->name);
 	if (len && (!data || !(cmd->opcode & (NVME_OPCODE_TO_CTRL | NVME_OPCODE_FROM_CTRL))))
 		return r3_error_set(EINVAL, "%s: admin command 0x%02x moves no data", nvme->name,
 				    cmd->opcode);
 	if (len & 3 || len > nvme->max_len)
 		return r3_error_set(EINVAL, "%s: %u bytes of data: at most %u, and a multiple of 4",
 				    nvme->name, len, nvme->max_len);
-	return nvme_admin(nvme, &own, data, len, result, status);
+
+	int rc = nvme_admin(nvme, &own, data, len, result, status);
+
+	if (rc == 0 && changes_namespaces(cmd))
+		nvme_ns_refresh_all(nvme);
+	return rc;
 }
 
 int r3_nvme_log(struct r3_nvme *nvme, uint8_t lid, uint32_t nsid, uint64_t off, void *buf,

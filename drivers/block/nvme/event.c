@@ -65,12 +65,6 @@ static void warn_health(struct r3_nvme *nvme)
 		nvme_ns_event(ns, R3_BLOCK_EVENT_WARNING, log.critical_warning);
 }
 
-static void refresh_namespaces(struct r3_nvme *nvme)
-{
-	for (struct nvme_ns *ns = nvme->namespaces; ns && !nvme->gone; ns = ns->next)
-		nvme_ns_refresh(ns);
-}
-
 /* Reading the log page that belongs to an event lets the controller report the next. */
 static void clear_event(struct r3_nvme *nvme, uint8_t lid)
 {
@@ -107,7 +101,7 @@ void nvme_event_take(struct r3_nvme *nvme)
 		clear_event(nvme, NVME_AER_LID(dw0));
 		if (NVME_AER_TYPE(dw0) == NVME_AER_NOTICE &&
 		    NVME_AER_INFO(dw0) == NVME_AER_NOTICE_NS_CHANGED)
-			refresh_namespaces(nvme);
+			nvme_ns_refresh_all(nvme);
 	}
 	nvme_event_arm(nvme);
 }

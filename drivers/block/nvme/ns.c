@@ -221,6 +221,12 @@ void nvme_ns_refresh(struct nvme_ns *ns)
 	nvme_ns_event(ns, R3_BLOCK_EVENT_GEOMETRY, 0);
 }
 
+void nvme_ns_refresh_all(struct r3_nvme *nvme)
+{
+	for (struct nvme_ns *ns = nvme->namespaces; ns && !nvme->gone; ns = ns->next)
+		nvme_ns_refresh(ns);
+}
+
 /* ---- the block device ---- */
 
 static void ns_close(struct r3_block *block)

@@ -337,6 +337,7 @@ int nvme_ns_create(struct r3_nvme *nvme, uint32_t nsid, struct nvme_ns **out);
 void nvme_ns_event(struct nvme_ns *ns, enum r3_block_event_type type, uint32_t detail);
 /** Identify it again, because it may have changed. */
 void nvme_ns_refresh(struct nvme_ns *ns);
+void nvme_ns_refresh_all(struct r3_nvme *nvme);
 /** No request is accepted any more; one event tells. */
 void nvme_ns_gone(struct nvme_ns *ns);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Passthrough, log pages, and what the controller says by itself. */
+#include "stub/nvme_stub_parts.h"
 #include "test_bed.h"
 
 static void test_passthrough(void **state)
@@ -183,6 +184,42 @@ static void test_detached(void **state)
 	bed_close(&bed);
 }
 
+static bool change_namespace(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd)
+{
+	if (cmd->opcode == NVME_ADMIN_FORMAT_NVM)
+		stub->opts.lba_shift = 12;
+	else if (cmd->opcode == NVME_ADMIN_NS_ATTACH)
+		stub->ns[0].blocks /= 2;
+	else
+		return true;
+	nvme_stub_complete(stub, sqid, cmd, 0, 0);
+	return false;
+}
+
+/* What the caller does to namespaces by itself. The controller tells others of it. */
+static void test_format(void **state)
+{
+	const struct nvme_stub_hooks hooks = {.fetch = change_namespace};
+	struct nvme_cmd cmd = {.opcode = NVME_ADMIN_NS_ATTACH, .nsid = 1, .cdw10 = 1};
+	struct r3_nvme *nvme;
+	struct bed bed;
+
+	bed_open(&bed, NULL);
+	nvme = r3_nvme_of(bed.block);
+	bed.stub->hooks = &hooks;
+	assert_int_equal(r3_nvme_admin(nvme, &cmd, NULL, 0, NULL, NULL), 0);
+	assert_int_equal(bed_pass(&bed, 1), 1u << R3_BLOCK_EVENT_GEOMETRY);
+	cmd = (struct nvme_cmd){.opcode = NVME_ADMIN_FORMAT_NVM, .nsid = 1};
+	assert_int_equal(r3_nvme_admin(nvme, &cmd, NULL, 0, NULL, NULL), -EBUSY);
+	assert_int_equal(bed.stub->opts.lba_shift, 9);
+	r3_blkq_close(bed.queue);
+	assert_int_equal(r3_nvme_admin(nvme, &cmd, NULL, 0, NULL, NULL), 0);
+	assert_int_equal(bed_pass(&bed, 1), 1u << R3_BLOCK_EVENT_GONE);
+	assert_int_equal(r3_blkq_open(bed.block, NULL, &bed.queue), -ENODEV);
+	r3_block_free(bed.block, bed.mem);
+	r3_block_close(bed.block);
+}
+
 static bool refuse_events(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd)
 {
 	const struct nvme_cqe cqe = {.cid = cmd->cid, .sf = NVME_SC_ASYNC_LIMIT << 1};
@@ -216,6 +253,7 @@ int main(void)
 		cmocka_unit_test(test_log_pages),   cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_health),      cmocka_unit_test(test_geometry),
 		cmocka_unit_test(test_detached),    cmocka_unit_test(test_no_events),
+		cmocka_unit_test(test_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
