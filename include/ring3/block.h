@@ -159,7 +159,8 @@ R3_API unsigned r3_blkq_depth(const struct r3_blkq *queue);
 
 /** Hand in up to @n requests, in order. They may not start before r3_blkq_kick().
  *  Returns how many were taken; -EAGAIN none, because the queue is full or the device
- *  is being reset (its fd polls readable once there is room); -ENODEV the device is
+ *  is being reset (its fd polls readable once there is room), which is no failure and
+ *  leaves no text; -ENODEV the device is
  *  gone; or, when the first one is at fault, -EINVAL (op, range, alignment, lengths),
  *  -EROFS, -EOPNOTSUPP. A request at fault further on ends the batch before it. */
 R3_API int r3_blkq_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n);

@@ -23,8 +23,12 @@ static int choose_iova(struct r3_device *dev, uint64_t len, uint64_t *iova)
 {
 	struct r3_dma_limits limits = {.page_size = 0};
 	uint64_t align = 4096;
-	int rc = dev->ops->dma_limits ? dev->ops->dma_limits(dev, &limits) : -EOPNOTSUPP;
+	int rc;
 
+	if (!dev->ops->dma_limits)
+		return r3_error_set(EOPNOTSUPP, "%s: its carrier has no limits of device addresses",
+				    dev->info.name);
+	rc = dev->ops->dma_limits(dev, &limits);
 	if (rc)
 		return rc;
 	while (align < len && align < MAX_ALIGN)
@@ -112,7 +116,8 @@ static int find_memory(struct r3_device *dev, struct r3_mem **mem, uint64_t *off
 		return 0;
 	}
 	if (!dev->ops->dma_memory)
-		return -EOPNOTSUPP;
+		return r3_error_set(EOPNOTSUPP, "%s: its carrier has no memory for DMA",
+				    dev->info.name);
 	rc = dev->ops->dma_memory(dev, want, mem, off, len);
 	if (rc)
 		return rc;

@@ -2,6 +2,7 @@
 /* The life of a device handle and what concerns all of the device: reset, quiesce, events.
  * The core checks and keeps; the carrier's operations do. */
 #include "bus/core.h"
+#include "util/kept_text.h"
 
 #include <ring3/error.h>
 #include <ring3/log.h>
@@ -60,7 +61,7 @@ static int stop_dma(struct r3_device *dev, unsigned want, unsigned *proved)
 	/* the answer pushes transfers already under way before it (PCI 3.0, 3.2.5) */
 	command = r3_read16(config, PCI_COMMAND);
 	if (r3_device_gone(dev))
-		return -ENODEV;
+		return r3_device_alive(dev);
 	if (!(command & PCI_COMMAND_MASTER))
 		*proved |= R3_QUIESCE_DMA;
 	return 0;
@@ -68,10 +69,12 @@ static int stop_dma(struct r3_device *dev, unsigned want, unsigned *proved)
 
 void r3_device_close(struct r3_device *dev)
 {
+	struct r3_kept_text why; /* it is closed: often, that something failed */
 	unsigned proved = 0;
 
 	if (!dev)
 		return;
+	r3_error_keep(&why);
 	for (unsigned type = 0; type < 3; type++) {
 		if (dev->info.nirqs[type] && dev->ops->irq_alloc) {
 			dev->ops->irq_alloc(dev, type, 0);
@@ -87,6 +90,7 @@ void r3_device_close(struct r3_device *dev)
 	char *address = dev->address;
 	dev->ops->close(dev);
 	free(address);
+	r3_error_put_back(&why);
 }
 
 const struct r3_device_info *r3_device_get_info(const struct r3_device *dev)

@@ -94,6 +94,17 @@ static void rule_breakers_are_refused(void **state)
 	assert_int_equal(fake_device_adopt(fake), -EPROTO);
 }
 
+/* Often it is closed because something failed. */
+static void close_leaves_the_text_alone(void **state)
+{
+	struct fake_device *fake = adopted(fake_device_new(NULL));
+
+	fake->fail_quiesce = -EIO;
+	r3_error_set(EIO, "why it is closed");
+	r3_device_close(&fake->base);
+	assert_string_equal(r3_error_text(), "why it is closed");
+}
+
 /* ---- regions ---- */
 
 static void regions_are_made_once(void **state)
@@ -425,6 +436,20 @@ static void reset_is_chosen_by_caps(void **state)
 	assert_int_equal(r3_device_reset(&fake->base, R3_RESET_ANY), 0);
 	assert_int_equal(fake->resets, 1);
 	fake->base.info.caps &= ~(unsigned)R3_CAP_FLR;
+	/* carriers with half of what DMA takes */
+	for (unsigned i = 0; i < 2; i++) {
+		fake = fake_device_new(NULL);
+		struct r3_bus_ops ops = *fake->base.ops;
+		ops.dma_limits = NULL;
+		ops.dma_memory = NULL;
+		fake->base.ops = &ops;
+		fake->base.info.caps |= i ? R3_CAP_OWN_MEM : 0;
+		adopted(fake);
+		assert_int_equal(r3_device_arena(&fake->base, &arena), -EOPNOTSUPP);
+		assert_non_null(strstr(r3_error_text(), i ? "no memory" : "no limits"));
+		r3_device_close(&fake->base);
+	}
+
 	assert_int_equal(r3_device_reset(&fake->base, R3_RESET_FUNCTION), -EOPNOTSUPP);
 	assert_int_equal(r3_device_reset(&fake->base, R3_RESET_ANY), 0);
 	fake->base.info.caps &= ~(unsigned)R3_CAP_BUS_RESET;
@@ -477,3 +502,4 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+		cmocka_unit_test(close_leaves_the_text_alone),

@@ -3,6 +3,8 @@
  * The block handle: what every provider would otherwise write again around its own
  * operations.
  */
+#include "util/kept_text.h"
+
 #include <ring3/driver.h>
 #include <ring3/log.h>
 
@@ -38,7 +40,10 @@ void r3_block_close(struct r3_block *block)
 		       block->queues);
 		return;
 	}
+	struct r3_kept_text why; /* it is closed: often, that something failed */
+	r3_error_keep(&why);
 	block->ops->close(block);
+	r3_error_put_back(&why);
 }
 
 int r3_block_alloc(struct r3_block *block, size_t len, void **out)

@@ -3,6 +3,8 @@
  * Queues of a block device. Every request is checked here, once, against the limits,
  * so that no provider need check one: this is on the data path of all of them.
  */
+#include "util/kept_text.h"
+
 #include <ring3/driver.h>
 
 #include <errno.h>
@@ -149,7 +151,10 @@ void r3_blkq_close(struct r3_blkq *queue)
 	if (!queue)
 		return;
 	struct r3_block *block = queue->block;
+	struct r3_kept_text why; /* it is closed: often, that something failed */
+	r3_error_keep(&why);
 	queue->ops->queue_close(queue);
+	r3_error_put_back(&why);
 	block->queues--;
 }
 
@@ -168,6 +173,12 @@ int r3_blkq_fd(const struct r3_blkq *queue)
 	return queue->fd;
 }
 
+/* Providers leave no text on the data path. */
+static __attribute__((cold, noinline)) int failed(const struct r3_block *block, int rc)
+{
+	return rc == -ENODEV ? r3_error_set(ENODEV, "%s: the device is gone", block->name) : rc;
+}
+
 int r3_blkq_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n)
 {
 	unsigned room = queue->depth - queue->inflight;
@@ -184,14 +195,16 @@ int r3_blkq_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsign
 
 	rc = queue->ops->submit(queue, reqs, good);
 	if (unlikely(rc <= 0))
-		return rc ? rc : -EAGAIN;
+		return rc ? failed(queue->block, rc) : -EAGAIN;
 	queue->inflight += (unsigned)rc;
 	return rc;
 }
 
 int r3_blkq_kick(struct r3_blkq *queue)
 {
-	return queue->ops->kick ? queue->ops->kick(queue) : 0;
+	int rc = queue->ops->kick ? queue->ops->kick(queue) : 0;
+
+	return unlikely(rc < 0) ? failed(queue->block, rc) : rc;
 }
 
 int r3_blkq_reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max)

@@ -214,10 +214,14 @@ static void test_fault_ends_batch(void **state)
 	assert_int_equal(r3_blkq_inflight(bed->queue), 2);
 
 	bed->p.submit_rc = -ENODEV;
+	r3_error_set(EIO, "stale");
 	assert_int_equal(r3_blkq_submit(bed->queue, list, 2), -ENODEV);
+	assert_string_equal(r3_error_text(), "fake: the device is gone");
 	assert_int_equal(r3_blkq_inflight(bed->queue), 2);
 	bed->p.kick_rc = -ENODEV;
+	r3_error_set(EIO, "stale");
 	assert_int_equal(r3_blkq_kick(bed->queue), -ENODEV);
+	assert_string_equal(r3_error_text(), "fake: the device is gone");
 
 	/* closed with two in flight; teardown has none left to close */
 	r3_blkq_close(bed->queue);

@@ -5,6 +5,7 @@
  * then through a bounce copy.
  */
 #include "dma/map.h"
+#include "util/kept_text.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <ring3/error.h>
@@ -143,6 +144,18 @@ static bool load_as_is(struct r3_dma_map *map)
 	return r3_dma_cut_end(&cut);
 }
 
+/* That it does not work is no failure of the load. */
+static bool try_foreign(struct r3_dma_map *map, struct r3_mem *mem, uint64_t off)
+{
+	struct r3_kept_text kept;
+	bool done;
+
+	r3_error_keep(&kept);
+	done = r3_dma_foreign(map, mem, off);
+	r3_error_put_back(&kept);
+	return done;
+}
+
 /* Load map->sg of @len bytes; @mem is what they are part of, if that is known. */
 static int load(struct r3_dma_map *map, uint64_t len, struct r3_mem *mem, uint64_t off,
 		unsigned flags)
@@ -165,7 +178,7 @@ static int load(struct r3_dma_map *map, uint64_t len, struct r3_mem *mem, uint64
 	if (!(flags & R3_DMA_BOUNCE)) {
 		if (load_as_is(map))
 			return 0;
-		if (mem && r3_dma_foreign(map, mem, off))
+		if (mem && try_foreign(map, mem, off))
 			return 0;
 	}
 	return r3_dma_bounce(map);

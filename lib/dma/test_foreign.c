@@ -50,7 +50,9 @@ static void foreign_memory_is_mapped_where_it_can_be(unsigned caps, uint64_t chu
 	assert_int_equal(carrier_maps(c), before);
 	r3_dma_unload(map);
 	c->fake->fail_dma_map = -ENOMEM;
+	r3_error_set(EIO, "before");
 	assert_int_equal(r3_dma_load_mem(map, mem, 0, PAGE, R3_DMA_TO_DEVICE, NULL), 0);
+	assert_string_equal(r3_error_text(), "before"); /* the load did not fail */
 	assert_int_equal(r3_dma_bounced(map), PAGE);
 	r3_dma_unload(map);
 	r3_mem_unref(mem);

@@ -5,6 +5,7 @@
  * is made at once, because MSI-X cannot grow under Linux (VFIO, before 6.5).
  */
 #include "bus/ops.h"
+#include "util/kept_text.h"
 #include <ring3/device.h>
 #include <ring3/error.h>
 #include <ring3/irq.h>
@@ -111,6 +112,7 @@ static int open_all(struct r3_irq_set *irq)
 static int program(struct r3_irq_set *irq)
 {
 	struct r3_device *dev = irq->dev;
+	struct r3_kept_text why;
 	int rc = r3_device_alive(dev);
 
 	if (rc)
@@ -120,8 +122,11 @@ static int program(struct r3_irq_set *irq)
 	if (rc)
 		return rc;
 	rc = r3_device_answer(dev, dev->ops->irq_bind(dev, irq->type, 0, irq->n, irq->fd));
-	if (rc)
+	if (rc) {
+		r3_error_keep(&why);
 		dev->ops->irq_alloc(dev, irq->type, 0);
+		r3_error_put_back(&why);
+	}
 	return rc;
 }
 
@@ -170,13 +175,17 @@ free:
 
 void r3_irq_disable(struct r3_irq_set *irq)
 {
+	struct r3_kept_text why; /* they are disabled: often, that something failed */
+
 	if (irq == NULL)
 		return;
+	r3_error_keep(&why);
 	/* even if the device is gone: its carrier must forget the descriptors */
 	irq->dev->ops->irq_alloc(irq->dev, irq->type, 0);
 	irq->dev->irq = NULL;
 	close_all(irq);
 	free(irq);
+	r3_error_put_back(&why);
 }
 
 int r3_irq_restore(struct r3_irq_set *irq)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The text of each thread's last failure. A fixed buffer, so that running out of memory
  * can be told as well. */
+#include "util/kept_text.h"
+
 #include <ring3/error.h>
 
 #include <errno.h>
@@ -8,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_MAX 512
+#define TEXT_MAX R3_ERROR_TEXT_MAX
 
 static _Thread_local char error_text[TEXT_MAX];
 
@@ -21,6 +23,16 @@ const char *r3_error_text(void)
 static void keep(const char *text)
 {
 	memcpy(error_text, text, strnlen(text, TEXT_MAX - 1) + 1);
+}
+
+void r3_error_keep(struct r3_kept_text *kept)
+{
+	memcpy(kept->text, error_text, TEXT_MAX);
+}
+
+void r3_error_put_back(const struct r3_kept_text *kept)
+{
+	memcpy(error_text, kept->text, TEXT_MAX);
 }
 
 int r3_error_set(int err, const char *fmt, ...)

@@ -2,6 +2,7 @@
 /* Opening and closing a controller, and the driver's entry in the table of drivers. */
 #include "driver.h"
 #include "nvme.h"
+#include "util/kept_text.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,7 @@ static void close_fds(struct r3_nvme *nvme)
 int r3_nvme_open(struct r3_device *dev, const struct r3_block_opts *opts, struct r3_nvme **out)
 {
 	struct r3_nvme *nvme = calloc(1, sizeof(*nvme));
+	struct r3_kept_text why;
 	unsigned vectors;
 	int rc;
 
@@ -157,7 +159,9 @@ disable_irq:
 free_queues:
 	free(nvme->queue);
 stop:
+	r3_error_keep(&why);
 	nvme_ctrl_fence(nvme);
+	r3_error_put_back(&why);
 	nvme_admin_free(nvme);
 free_tags:
 	r3_dma_tag_unref(nvme->data_tag);
@@ -171,7 +175,11 @@ free_nvme:
 /* Everything but the device, which goes back to whoever gave it. */
 static void stop(struct r3_nvme *nvme)
 {
+	struct r3_kept_text why; /* it stops: often, that something failed */
+
+	r3_error_keep(&why);
 	nvme_ctrl_shutdown(nvme);
+	r3_error_put_back(&why);
 	close_fds(nvme);
 	r3_irq_disable(nvme->irq);
 	free(nvme->queue);

@@ -90,6 +90,25 @@ static void test_csts(void **state)
 	}
 }
 
+/* Enabled, it is never disabled again, nor shut down. */
+static void csts_stuck(struct nvme_stub *stub, uint64_t off, uint64_t *value)
+{
+	if (off == NVME_REG_CSTS && stub->enables)
+		*value = NVME_CSTS_RDY;
+}
+
+/* Undoing the attachment fails as well, which nobody wants to read. */
+static void test_text_of_the_cause(void **state)
+{
+	const struct nvme_stub_hooks hooks = {.read = csts_stuck};
+	struct bed bed;
+
+	bed_make(&bed, NULL);
+	bed.stub->hooks = &hooks;
+	assert_int_equal(bed_attach(&bed, 77), -ENODEV);
+	assert_non_null(strstr(r3_error_text(), "namespace 77"));
+}
+
 /* ---- identify ---- */
 
 static void (*change)(void *data);
@@ -448,6 +467,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_csts),
+		cmocka_unit_test(test_text_of_the_cause),
 		cmocka_unit_test(test_identify),
 		cmocka_unit_test(test_list_that_grows),
 		cmocka_unit_test(test_number_of_queues),
