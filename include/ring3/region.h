@@ -48,7 +48,7 @@ enum r3_region_flags {
 struct r3_region {
 	unsigned char *map; /* where byte map_off of the region is mapped */
 	uint64_t map_off;
-	uint64_t map_len; /* multiple of 8; 0 when nothing is mapped */
+	uint64_t map_len; /* multiple of 8, like map_off; 0 when nothing is mapped */
 	uint64_t size;    /* bytes */
 	/* not frozen */
 	struct r3_device *dev;
@@ -102,9 +102,12 @@ static inline void r3_barrier_read(void)
 }
 
 /* Is the aligned access of `width` bytes at `off` inside the mapping? map_len is a
- * multiple of 8, so an aligned access that begins inside also ends inside. */
+ * multiple of 8, so an aligned access that begins inside also ends inside. It becomes 0
+ * when the device goes, whichever thread notices. */
 #define R3_REGION_MAPPED(region, off, width) \
-	(__builtin_expect((off) - (region)->map_off < (region)->map_len, 1) && \
+	(__builtin_expect((off) - (region)->map_off < \
+				  __atomic_load_n(&(region)->map_len, __ATOMIC_RELAXED), \
+			  1) && \
 	 ((off) & ((width) - 1)) == 0)
 
 #define R3_REGION_ACCESSORS(bits) \

@@ -161,7 +161,9 @@ int r3_device_dispatch(struct r3_device *dev, struct r3_event *events, unsigned 
 {
 	int n = dev->ops->dispatch ? dev->ops->dispatch(dev, events, max) : 0;
 
-	if (n > 0 && (unsigned)n > max)
+	if (n < 0)
+		return r3_device_answer(dev, n);
+	if ((unsigned)n > max)
 		n = (int)max;
 	for (int i = 0; i < n; i++)
 		if (events[i].type == R3_EVENT_REMOVED || events[i].type == R3_EVENT_SERVER_LOST)
@@ -174,16 +176,21 @@ bool r3_device_gone(const struct r3_device *dev)
 	return __atomic_load_n(&dev->gone, __ATOMIC_RELAXED);
 }
 
+/* From any thread, while the device's may be making a region: either it sees here that the
+ * device is gone, or the region is seen below. */
 void r3_device_set_gone(struct r3_device *dev)
 {
-	if (__atomic_exchange_n(&dev->gone, true, __ATOMIC_RELAXED))
+	if (__atomic_exchange_n(&dev->gone, true, __ATOMIC_SEQ_CST))
 		return;
 	r3_log(R3_LOG_WARN, "%s: the device is gone", dev->info.name);
 	/* Accesses become messages, which read all ones. Whoever still uses the mapping
 	 * may: the pages stay until the device is closed. */
-	for (unsigned i = 0; i < R3_REGION_MAX; i++)
-		if (dev->region[i])
-			__atomic_store_n(&dev->region[i]->map_len, 0, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < R3_REGION_MAX; i++) {
+		struct r3_region *region = __atomic_load_n(&dev->region[i], __ATOMIC_SEQ_CST);
+
+		if (region)
+			__atomic_store_n(&region->map_len, 0, __ATOMIC_RELAXED);
+	}
 }
 
 const char *r3_event_name(unsigned type)

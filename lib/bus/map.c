@@ -115,9 +115,11 @@ int r3_device_region(struct r3_device *dev, unsigned index, struct r3_region **o
 		.name = names[index],
 	};
 	map(region, &info);
-	dev->region[index] = &region->base;
-	if (r3_device_gone(dev)) /* since we asked: another thread's access noticed */
-		region->base.map_len = 0;
+	/* Another thread's access may notice meanwhile that the device is gone; the order of
+	 * these two is that of r3_device_set_gone(), reversed. */
+	__atomic_store_n(&dev->region[index], &region->base, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&dev->gone, __ATOMIC_SEQ_CST))
+		__atomic_store_n(&region->base.map_len, 0, __ATOMIC_RELAXED);
 	*out = &region->base;
 	return 0;
 }

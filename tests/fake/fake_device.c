@@ -21,9 +21,14 @@ static struct fake_device *fake_of(struct r3_device *dev)
 	return (struct fake_device *)dev;
 }
 
+static bool is_removed(const struct fake_device *fake)
+{
+	return __atomic_load_n(&fake->removed, __ATOMIC_RELAXED);
+}
+
 static int fails(struct fake_device *fake, int rc, const char *what)
 {
-	if (fake->removed)
+	if (is_removed(fake))
 		rc = -ENODEV;
 	return rc ? r3_error_set(-rc, "fake: %s was told to fail", what) : 0;
 }
@@ -133,6 +138,7 @@ static int fake_region_info(struct r3_device *dev, unsigned index, struct r3_reg
 
 		info->size = bar->size;
 		info->flags = bar->flags;
+		info->fd_off = bar->fd_off;
 		info->nareas = bar->nareas;
 		for (unsigned i = 0; i < bar->nareas && i < R3_REGION_AREAS; i++) {
 			info->area[i].off = bar->area[i].off;
@@ -178,8 +184,9 @@ static int fake_rw(struct r3_device *dev, unsigned index, uint64_t off, void *da
 
 	if (rc)
 		return rc;
-	*(write ? &fake->writes : &fake->reads) += 1;
-	fake->posted += !!(flags & R3_RW_POSTED);
+	/* counted atomically: any thread may come here */
+	__atomic_fetch_add(write ? &fake->writes : &fake->reads, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&fake->posted, !!(flags & R3_RW_POSTED), __ATOMIC_RELAXED);
 	for (uint8_t *item = data; count; count--, item += width, off += width) {
 		uint64_t value = 0;
 
@@ -213,7 +220,7 @@ void fake_device_raise(struct fake_device *fake, unsigned type, unsigned vector)
 {
 	if (type == R3_IRQ_INTX)
 		fake->intx_up = true;
-	if (fake->removed || type != fake->irq_type || vector >= fake->nirqs)
+	if (is_removed(fake) || type != fake->irq_type || vector >= fake->nirqs)
 		return;
 	if (type == R3_IRQ_INTX && fake->base.info.caps & R3_CAP_IRQ_DISPATCH)
 		eventfd_write(fake->event_fd, 1);
@@ -436,7 +443,7 @@ void fake_device_event(struct fake_device *fake, unsigned type, uint64_t detail)
 
 void fake_device_remove(struct fake_device *fake)
 {
-	fake->removed = true;
+	__atomic_store_n(&fake->removed, true, __ATOMIC_RELAXED);
 	fake_device_event(fake, R3_EVENT_REMOVED, 0);
 }
 
@@ -451,7 +458,9 @@ static int fake_dispatch(struct r3_device *dev, struct r3_event *events, unsigne
 	unsigned n = fake->nevents < max ? fake->nevents : max;
 	eventfd_t count;
 
-	if (fake->removed)
+	if (fake->fail_dispatch)
+		return fails(fake, fake->fail_dispatch, "dispatch");
+	if (is_removed(fake))
 		r3_device_set_gone(dev);
 	eventfd_read(fake->event_fd, &count);
 	if (fake->intx_up && fake->nirqs && fake->irq_type == R3_IRQ_INTX)

@@ -30,7 +30,8 @@ struct fake_bar {
 	uint64_t size;  /* 0: none */
 	unsigned flags; /* enum r3_region_flags */
 	struct r3_mem *mem;
-	unsigned nareas; /* as in struct r3_region_info */
+	uint64_t fd_off; /* these as in struct r3_region_info */
+	unsigned nareas;
 	struct {
 		uint64_t off, len;
 	} area[R3_REGION_AREAS];
@@ -78,7 +79,7 @@ struct fake_device {
 
 	/* how it behaves; all 0 at first */
 	int fail_region_info, fail_rw, fail_irq_alloc, fail_irq_bind, fail_dma_map, fail_dma_unmap,
-		fail_dma_memory, fail_reset, fail_quiesce; /* -errno to return */
+		fail_dma_memory, fail_reset, fail_quiesce, fail_dispatch; /* -errno to return */
 	uint64_t extent_len;   /* R3_CAP_DMA_ASSIGNED: longest contiguous piece; 0: any */
 	uint64_t assign_first; /* R3_CAP_DMA_ASSIGNED: the first address; 0: some */
 	struct r3_dma_limits limits;
