@@ -54,7 +54,8 @@ R3_API struct r3_mem *r3_arena_mem(const struct r3_arena *arena);
 
 /** Allocate @size zeroed bytes aligned to @align (a power of two; 0 means 64).
  *  The piece is contiguous in the memory, so contiguous for the device where the
- *  memory is. Above the page size, @align counts from the arena's first byte. Does not block; takes a lock: not for a data path.
+ *  memory is. Above the page size, @align counts from the arena's first byte. Does not
+ *  block; takes a lock: not for a data path.
  *  Errors: EINVAL align not a power of two or size 0; ENOMEM no piece that large
  *  is free (the text says how much is). */
 R3_API int r3_arena_alloc(struct r3_arena *arena, uint64_t size, uint64_t align, void **out);

@@ -127,7 +127,7 @@ int r3_device_reset(struct r3_device *dev, enum r3_reset how)
 		return rc;
 	if (how == R3_RESET_ANY)
 		how = caps & R3_CAP_FLR ? R3_RESET_FUNCTION : R3_RESET_BUS;
-	if (!dev->ops->reset ||
+	if ((unsigned)how > R3_RESET_BUS || !dev->ops->reset ||
 	    !(caps & (how == R3_RESET_FUNCTION ? R3_CAP_FLR : R3_CAP_BUS_RESET)))
 		return r3_error_set(EOPNOTSUPP, "%s: it cannot be reset this way", dev->info.name);
 	return r3_device_answer(dev, dev->ops->reset(dev, how));

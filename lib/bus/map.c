@@ -32,7 +32,7 @@ static const char *const names[R3_REGION_MAX] = {
  * region is reached by messages. */
 static bool choose_area(const struct r3_region_info *info, uint64_t *off, uint64_t *len)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end;
 
 	*off = 0;
 	*len = info->nareas ? 0 : info->size;
@@ -46,7 +46,10 @@ static bool choose_area(const struct r3_region_info *info, uint64_t *off, uint64
 			*len = area_len;
 		}
 	}
-	return *len >= 8 && *len <= SIZE_MAX / 2 && (info->fd_off + *off) % page == 0;
+	/* the accessors count on an offset of whole 8 bytes, as they do on such a length */
+	return *len >= 8 && *len <= SIZE_MAX / 2 && *off % 8 == 0 &&
+	       !__builtin_add_overflow(info->fd_off, *off + *len, &end) && end <= INT64_MAX &&
+	       (info->fd_off + *off) % page == 0;
 }
 
 /* Behind a file's end there are no pages, only SIGBUS. Device files have no end. */

@@ -154,6 +154,34 @@ static void mapped_and_messages_meet(void **state)
 	r3_device_close(&fake->base);
 }
 
+/* Where a carrier would have bytes mapped that are not the region's, or not aligned like
+ * it, everything is a message. */
+static void absurd_places_are_not_mapped(void **state)
+{
+	static const struct {
+		uint64_t fd_off, off, len;
+	} cases[] = {
+		{UINT64_MAX - 4095, 4096, 4096}, /* wraps to the file's first byte */
+		{UINT64_MAX - 4095, 0, 4096},
+		{4, 4092, 4096}, /* a page of the file, but of no 8 bytes of the region */
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fake_device *fake = fake_device_new(NULL);
+		struct r3_region *bar;
+
+		fake->bar[0].fd_off = cases[i].fd_off;
+		fake->bar[0].nareas = 1;
+		fake->bar[0].area[0].off = cases[i].off;
+		fake->bar[0].area[0].len = cases[i].len;
+		bar = region(adopted(fake), 0);
+		assert_int_equal(bar->map_len, 0);
+		r3_write32(bar, 4096, 7);
+		assert_int_equal(r3_read32(bar, 4096), 7);
+		r3_device_close(&fake->base);
+	}
+}
+
 static void each_width_each_way(void **state)
 {
 	struct fake_device *fake = adopted(fake_device_new(NULL));
@@ -408,6 +436,20 @@ static void arena_that_cannot_be(void **state)
 	assert_int_equal(r3_device_arena(&fake->base, &arena), -EOPNOTSUPP);
 	r3_device_close(&fake->base);
 
+	/* carriers with half of what DMA takes */
+	for (unsigned i = 0; i < 2; i++) {
+		fake = fake_device_new(NULL);
+		struct r3_bus_ops ops = *fake->base.ops;
+		ops.dma_limits = NULL;
+		ops.dma_memory = NULL;
+		fake->base.ops = &ops;
+		fake->base.info.caps |= i ? R3_CAP_OWN_MEM : 0;
+		adopted(fake);
+		assert_int_equal(r3_device_arena(&fake->base, &arena), -EOPNOTSUPP);
+		assert_non_null(strstr(r3_error_text(), i ? "no memory" : "no limits"));
+		r3_device_close(&fake->base);
+	}
+
 	fake = fake_device_new(&opts);
 	fake->limits.nwindows = 1;
 	fake->limits.window[0] = (struct r3_iova_range){0, (8 << 20) - 1};
@@ -436,24 +478,13 @@ static void reset_is_chosen_by_caps(void **state)
 	assert_int_equal(r3_device_reset(&fake->base, R3_RESET_ANY), 0);
 	assert_int_equal(fake->resets, 1);
 	fake->base.info.caps &= ~(unsigned)R3_CAP_FLR;
-	/* carriers with half of what DMA takes */
-	for (unsigned i = 0; i < 2; i++) {
-		fake = fake_device_new(NULL);
-		struct r3_bus_ops ops = *fake->base.ops;
-		ops.dma_limits = NULL;
-		ops.dma_memory = NULL;
-		fake->base.ops = &ops;
-		fake->base.info.caps |= i ? R3_CAP_OWN_MEM : 0;
-		adopted(fake);
-		assert_int_equal(r3_device_arena(&fake->base, &arena), -EOPNOTSUPP);
-		assert_non_null(strstr(r3_error_text(), i ? "no memory" : "no limits"));
-		r3_device_close(&fake->base);
-	}
-
 	assert_int_equal(r3_device_reset(&fake->base, R3_RESET_FUNCTION), -EOPNOTSUPP);
 	assert_int_equal(r3_device_reset(&fake->base, R3_RESET_ANY), 0);
 	fake->base.info.caps &= ~(unsigned)R3_CAP_BUS_RESET;
 	assert_int_equal(r3_device_reset(&fake->base, R3_RESET_ANY), -EOPNOTSUPP);
+	assert_int_equal(fake->resets, 2);
+	fake->base.info.caps |= R3_CAP_BUS_RESET;
+	assert_int_equal(r3_device_reset(&fake->base, (enum r3_reset)7), -EOPNOTSUPP);
 	assert_int_equal(fake->resets, 2);
 	r3_device_close(&fake->base);
 }
@@ -484,8 +515,10 @@ int main(void)
 		cmocka_unit_test(close_stops_everything),
 		cmocka_unit_test(close_clears_bus_master_itself),
 		cmocka_unit_test(rule_breakers_are_refused),
+		cmocka_unit_test(close_leaves_the_text_alone),
 		cmocka_unit_test(regions_are_made_once),
 		cmocka_unit_test(mapped_and_messages_meet),
+		cmocka_unit_test(absurd_places_are_not_mapped),
 		cmocka_unit_test(each_width_each_way),
 		cmocka_unit_test(wrong_accesses_are_refused),
 		cmocka_unit_test(failing_reads_are_all_ones),
@@ -502,4 +535,3 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
-		cmocka_unit_test(close_leaves_the_text_alone),

@@ -124,6 +124,8 @@ bool r3_dma_foreign(struct r3_dma_map *map, struct r3_mem *mem, uint64_t off)
 		map->nextents = 0;
 		return false;
 	}
+	if (map->nextents > R3_DEVICE_ARENA_EXTENTS)
+		map->nextents = 0;
 	map->mem = r3_mem_ref(mem);
 	if (!cut_extents(map, skip)) {
 		unmap(map);

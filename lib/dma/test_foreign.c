@@ -119,6 +119,33 @@ static void foreign_memory_smaller_than_the_carriers_pages_is_bounced(void **sta
 	carrier_close_map(c, map);
 }
 
+static int boastful_map(struct r3_device *dev, struct r3_mem *mem, uint64_t off, uint64_t len,
+			unsigned prot, struct r3_dma_extent *extent, unsigned *n)
+{
+	extent[0].len = len;
+	*n = R3_DEVICE_ARENA_EXTENTS + 1;
+	return 0;
+}
+
+static void more_extents_than_there_is_room_for_are_bounced(void **state)
+{
+	struct carrier *c;
+	struct r3_dma_map *map = carrier_open_map(&c, &(struct carrier_opts){0}, 0);
+	struct r3_mem *mem = other_memory();
+
+	carrier_arena(c);
+
+	const struct r3_bus_ops *ops = c->dev->ops;
+	struct r3_bus_ops boastful = *ops;
+	boastful.dma_map = boastful_map;
+	c->dev->ops = &boastful;
+	assert_int_equal(r3_dma_load_mem(map, mem, 0, PAGE, R3_DMA_TO_DEVICE, NULL), 0);
+	assert_int_equal(r3_dma_bounced(map), PAGE);
+	c->dev->ops = ops;
+	r3_mem_unref(mem);
+	carrier_close_map(c, map);
+}
+
 static void foreign_memory_is_mapped_at_our_addresses(void **state)
 {
 	foreign_memory_is_mapped_where_it_can_be(0, 0);
@@ -135,6 +162,7 @@ int main(void)
 		cmocka_unit_test(foreign_memory_may_be_cut_into_extents),
 		cmocka_unit_test(foreign_memory_is_mapped_beside_the_arena),
 		cmocka_unit_test(foreign_memory_smaller_than_the_carriers_pages_is_bounced),
+		cmocka_unit_test(more_extents_than_there_is_room_for_are_bounced),
 		cmocka_unit_test(foreign_memory_is_mapped_at_our_addresses),
 		cmocka_unit_test(foreign_memory_is_mapped_at_the_carriers_addresses),
 	};
