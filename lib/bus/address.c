@@ -136,7 +136,8 @@ static int parse_filter(struct parsed *p, char *text, struct r3_params *filter)
 	const char *colon = strchr(text, ':');
 
 	if (!n || (text[n] && text[n] != ','))
-		return bad(p, text + n, "no filter's name (a \"+\" in a value is written %2B)");
+		return bad(p, text + n,
+			   "not the name of a filter (a \"+\" in a value is written %2B)");
 	if (colon)
 		return bad(p, colon, "\":\" in a filter (in a value it is written %3A)");
 	return parse_params(p, text, filter);

@@ -79,7 +79,7 @@ static int run(struct r3_blkq *queue, struct r3_wait *wait)
 		if (rc && rc != -EINTR)
 			return rc;
 		if (!r3_wait_left(wait))
-			return r3_error_set(ETIMEDOUT, "%s: it took no %s in time",
+			return r3_error_set(ETIMEDOUT, "%s: it did not take a %s in time",
 					    queue->block->name, r3_blk_op_name(req->op));
 	}
 	if (rc < 0)

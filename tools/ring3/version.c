@@ -75,7 +75,7 @@ static int version_run(const struct args *args)
 }
 
 static const struct command_option options[] = {
-	{"features", 'f', NULL, "list schemes, filters and drivers, and what is missing and why"},
+	{"features", 'f', NULL, "list schemes, filters and drivers, built or not"},
 	{0},
 };
 
