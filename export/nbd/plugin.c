@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <ring3/error.h>
 #include <ring3/log.h>
@@ -46,6 +47,8 @@ static struct {
 } sockets[MAX_SOCKETS];
 static unsigned nsockets;
 static struct reactor *reactor;
+static pthread_t watcher; /* of the owner, while `watching` */
+static bool watching;
 
 static pthread_mutex_t end_lock = PTHREAD_MUTEX_INITIALIZER; /* for this group, and the files */
 static pthread_cond_t end_cond;
@@ -188,6 +191,53 @@ static void arm_last_resort(void)
 		timer_settime(timer, 0, &when, NULL);
 }
 
+/** From here on there is an end, and no socket file. */
+static void begin_end(void)
+{
+	pthread_mutex_lock(&end_lock);
+	ending = true;
+	pthread_mutex_unlock(&end_lock);
+	remove_sockets();
+}
+
+/* The owner's death has a thread of its own: the reactor may hang in the device. */
+static void *await_orphanage(void *arg)
+{
+	struct pollfd owner = {.fd = owner_fd}; /* events 0: the end of file alone */
+	int state;
+
+	while (poll(&owner, 1, -1) < 0)
+		;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	arm_last_resort();
+	begin_end();
+	return NULL;
+}
+
+static int watcher_start(void)
+{
+	sigset_t all, before;
+	int rc;
+
+	if (owner_fd < 0)
+		return 0;
+	sigfillset(&all); /* signals are for nbdkit's own threads */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&watcher, NULL, await_orphanage, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	watching = rc == 0;
+	return rc ? r3_error_set(rc, "starting a thread: %s", strerror(rc)) : 0;
+}
+
+static void watcher_end(void)
+{
+	if (!watching)
+		return;
+	pthread_cancel(watcher);
+	pthread_join(watcher, NULL);
+	watching = false;
+}
+
 static bool owner_spoke(struct reactor *r, void *ctx)
 {
 	char word;
@@ -197,14 +247,9 @@ static bool owner_spoke(struct reactor *r, void *ctx)
 		return true;
 	if (n == 1 && word != OWNER_END)
 		return true;
-	if (n != 1)
-		arm_last_resort();
-	pthread_mutex_lock(&end_lock);
-	ending = true;
-	pthread_mutex_unlock(&end_lock);
-	remove_sockets();
+	begin_end();
 	reactor_stop(r, n == 1 ? DRAIN_MS : DRAIN_ORPHAN_MS);
-	return n == 1; /* who asked may still die */
+	return n == 1; /* who asked may still die, and then has less patience */
 }
 
 static void device_gone(struct reactor *r, void *ctx, const char *text)
@@ -245,6 +290,7 @@ static void plugin_load(void)
 
 static void plugin_cleanup(void)
 {
+	watcher_end();
 	if (!reactor)
 		return;
 	pthread_mutex_lock(&end_lock);
@@ -265,7 +311,9 @@ static int plugin_after_fork(void)
 		.gone = device_gone, .watch = owner_spoke, .closed = device_closed};
 	int rc;
 
-	rc = reactor_start(address, &opts, owner_fd, &ops, NULL, &reactor);
+	rc = watcher_start();
+	if (rc == 0)
+		rc = reactor_start(address, &opts, owner_fd, &ops, NULL, &reactor);
 	if (rc == 0)
 		rc = bind_sockets();
 	if (rc == 0) {

@@ -4,6 +4,7 @@
 import os
 import signal
 import socket
+import time
 import unittest
 
 import harness
@@ -148,6 +149,10 @@ class KillQemu(Kill):
 
     def test_ring3_while_the_device_hangs(self):
         run = self.hang()
+        # Within half a second the driver asks the controller how it is, and hears nobody
+        # else from then on.
+        begin = time.monotonic()
+        harness.until('a look at the controller', lambda: time.monotonic() > begin + 1)
         run.popen.kill()
         self.check(run)
 
