@@ -273,7 +273,8 @@ class Addresses(Cli):
 
     @needs_qemu
     def test_qemu_keys(self):
-        self.bad(USAGE, 'frob', 'show', 'qemu:edu,frob=1')
+        self.bad(USAGE, 'qemu: unknown key "frob"', 'show', 'qemu:edu,frob=1')
+        self.bad(USAGE, 'qtest: unknown key "frob"', 'show', 'qtest:unix:/x,frob=1')
         self.bad(USAGE, 'size', 'show', 'qemu:nvme,null,size=1Q')
         self.bad(ABSENT, 'no-such-device', 'show', 'qemu:no-such-device')
 

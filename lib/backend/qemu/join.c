@@ -219,7 +219,7 @@ static int open_joined(const struct r3_address *address, const struct r3_open_op
 	const char *mem = NULL;
 	struct r3_qemu *q;
 	bool assigned = false;
-	int rc = r3_params_check(params, "qtest:", keys);
+	int rc = r3_params_check(params, "qtest", keys);
 
 	if (rc == 0)
 		rc = r3_qemu_create(opts, "qtest", &q);

@@ -113,7 +113,7 @@ static int parse_block(const struct r3_params *params, struct r3_qemu_options *o
 
 int r3_qemu_options_parse(const struct r3_params *params, uint64_t arena, struct r3_qemu_options *o)
 {
-	int rc = r3_params_check(params, "qemu:", keys);
+	int rc = r3_params_check(params, "qemu", keys);
 
 	*o = (struct r3_qemu_options){.model = params->head, .params = params, .slot = 1};
 	if (rc < 0)
