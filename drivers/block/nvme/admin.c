@@ -231,6 +231,7 @@ static bool is_ours(const struct nvme_cmd *cmd)
 		return true;
 	case NVME_ADMIN_SET_FEATURES:
 		return (R3_LE32(cmd->cdw10) & 0xff) == NVME_FID_NUM_QUEUES ||
+		       (R3_LE32(cmd->cdw10) & 0xff) == NVME_FID_ASYNC_EVENT ||
 		       (R3_LE32(cmd->cdw10) & 0xff) == NVME_FID_HOST_MEM_BUF;
 	default:
 		return false;

@@ -198,5 +198,7 @@ void nvme_dispatch(struct r3_nvme *nvme)
 		nvme_event_ration(nvme);
 		nvme_event_arm(nvme);
 		nvme_recover_tick(nvme);
+		if (nvme->ns_stale)
+			nvme_ns_refresh_all(nvme);
 	}
 }

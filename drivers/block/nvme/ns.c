@@ -204,6 +204,10 @@ void nvme_ns_refresh(struct nvme_ns *ns)
 	rc = identify(ns, &limits, &shift, &dlfeat);
 	if (ns->nvme->gone)
 		return;
+	if (rc == -ETIMEDOUT || rc == -EBUSY) { /* no answer says nothing of the namespace */
+		ns->nvme->ns_stale = true;
+		return;
+	}
 	if (rc == 0 && shift != ns->lba_shift)
 		rc = r3_error_set(EIO, "its block size changed from 2^%u to 2^%u", ns->lba_shift,
 				  shift);
@@ -223,6 +227,7 @@ void nvme_ns_refresh(struct nvme_ns *ns)
 
 void nvme_ns_refresh_all(struct r3_nvme *nvme)
 {
+	nvme->ns_stale = false;
 	for (struct nvme_ns *ns = nvme->namespaces; ns && !nvme->gone; ns = ns->next)
 		nvme_ns_refresh(ns);
 }

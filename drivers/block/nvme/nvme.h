@@ -165,6 +165,7 @@ struct r3_nvme {
 	bool gone;          /* for good */
 	bool read_only;     /* asked for by whoever opened it */
 	bool reset_wanted;  /* a recovery that had to be put off */
+	bool ns_stale;      /* namespaces may have changed without an event */
 	uint64_t recovered; /* when the last recovery began */
 	uint64_t progress;  /* completions until then */
 	unsigned in_vain;   /* recoveries without progress between them */

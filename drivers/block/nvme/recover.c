@@ -218,6 +218,7 @@ int nvme_recover(struct r3_nvme *nvme, const char *why)
 			nvme_queue_open_gate(q);
 		}
 	}
+	nvme->ns_stale = true; /* the reset forgot events that were not told yet */
 	for (struct nvme_ns *ns = nvme->namespaces; ns; ns = ns->next)
 		nvme_ns_event(ns, R3_BLOCK_EVENT_RESET, 0);
 	return 0;

@@ -40,6 +40,8 @@ static void test_refusals(void **state)
 	nvme = r3_nvme_of(bed.block);
 	before = bed.stub->commands;
 	assert_int_equal(r3_nvme_admin(nvme, &cmd, NULL, 0, NULL, NULL), -EPERM);
+	cmd.cdw10 = NVME_FID_ASYNC_EVENT; /* or nobody says that a namespace changed */
+	assert_int_equal(r3_nvme_admin(nvme, &cmd, NULL, 0, NULL, NULL), -EPERM);
 	for (unsigned i = 0; i < sizeof(ours); i++) {
 		cmd.opcode = ours[i];
 		assert_int_equal(r3_nvme_admin(nvme, &cmd, NULL, 0, NULL, NULL), -EPERM);

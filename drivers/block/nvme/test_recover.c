@@ -252,6 +252,8 @@ static void come_in(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *da
 	struct bed *bed = stub->user;
 	struct r3_blk_req flush = {.op = R3_BLK_FLUSH}, *reqs[2] = {&flush};
 
+	if (cns != NVME_CNS_CTRL) /* the look at the namespaces comes later */
+		return;
 	assert_int_equal(r3_blkq_submit(bed->queue, reqs, 1), -EAGAIN);
 	assert_int_equal(r3_blkq_kick(bed->queue), 0);
 	assert_int_equal(r3_blkq_reap(bed->queue, reqs, 2), 0);
@@ -288,6 +290,34 @@ static bool fail_once(struct nvme_stub *stub, uint16_t sqid, const struct nvme_c
 	if (sqid)
 		cqe->sf = NVME_SC_READ_ERROR << 1;
 	return true;
+}
+
+/* A reset forgets the event that would have told of a change, and the first look at the
+ * namespace gets no answer. */
+static bool lose_one(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd)
+{
+	bool look = !sqid && cmd->opcode == NVME_ADMIN_IDENTIFY && cmd->cdw10 == NVME_CNS_NS;
+
+	return !look || stub->user || !(stub->user = stub);
+}
+
+static void test_changed_meanwhile(void **state)
+{
+	const struct nvme_stub_hooks hooks = {.fetch = lose_one};
+	unsigned events;
+	struct bed bed;
+
+	bed_open(&bed, NULL);
+	bed.stub->hooks = &hooks;
+	bed.stub->ns[0].blocks /= 2;
+	bed.stub->csts |= NVME_CSTS_CFS;
+	events = bed_pass(&bed, 2 * BED_TIMEOUT);
+	AT_LEAST(events, R3_BLOCK_EVENT_RESET);
+	AT_LEAST(events, R3_BLOCK_EVENT_GEOMETRY);
+	assert_int_equal(events & 1u << R3_BLOCK_EVENT_GONE, 0);
+	assert_int_equal(bed.stub->enables, 3);
+	assert_int_equal(r3_block_get_limits(bed.block)->size, 8 << 20);
+	bed_close(&bed);
 }
 
 /* What has completed, and nobody reaped it yet, is neither done again nor lost. */
@@ -474,6 +504,7 @@ int main(void)
 		cmocka_unit_test(test_removal),
 		cmocka_unit_test(test_silent_removal),
 		cmocka_unit_test(test_closed_gate),
+		cmocka_unit_test(test_changed_meanwhile),
 		cmocka_unit_test(test_completed_before),
 		cmocka_unit_test(test_detached_and_removed),
 		cmocka_unit_test(test_close_in_flight),
