@@ -4,7 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <ring3/api.h>
+#include <ring3/clock.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -17,6 +17,8 @@ int r3_ivshmem_send(int sock, int64_t message, int fd, int timeout_ms)
 		struct cmsghdr align;
 	} control = {0};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct r3_wait wait =
+		r3_wait_begin(r3_clock_system(), (uint64_t)timeout_ms * R3_NSEC_PER_MSEC);
 
 	if (fd >= 0) {
 		msg.msg_control = control.room;
@@ -38,11 +40,12 @@ int r3_ivshmem_send(int sock, int64_t message, int fd, int timeout_ms)
 			continue;
 		if (errno != EAGAIN)
 			return -errno;
+		/* what is left, or signals could make it last for ever */
+		uint64_t left = r3_wait_left(&wait);
 		struct pollfd room = {.fd = sock, .events = POLLOUT};
-		int ready = poll(&room, 1, timeout_ms);
-		if (ready == 0)
+		if (!left)
 			return -ETIMEDOUT;
-		if (ready < 0 && errno != EINTR)
+		if (poll(&room, 1, (int)(left / R3_NSEC_PER_MSEC) + 1) < 0 && errno != EINTR)
 			return -errno;
 	}
 }
