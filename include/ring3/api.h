@@ -9,14 +9,14 @@
 
 #ifdef __cplusplus
 #define R3_BEGIN extern "C" {
-#define R3_END }
+#define R3_END   }
 #else
 #define R3_BEGIN
 #define R3_END
 #endif
 
 /* The library is built with hidden visibility; what carries R3_API is exported. */
-#define R3_API __attribute__((visibility("default")))
+#define R3_API               __attribute__((visibility("default")))
 #define R3_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* Device registers and on-device structures are little-endian (PCI 3.0, 1.2). */

@@ -36,7 +36,7 @@ enum r3_blk_op {
 };
 
 enum r3_blk_flags {
-	R3_BLK_FUA = 1 << 0,      /* WRITE, WRITE_ZEROES: on the medium when it completes */
+	R3_BLK_FUA = 1 << 0,       /* WRITE, WRITE_ZEROES: on the medium when it completes */
 	R3_BLK_MAY_UNMAP = 1 << 1, /* WRITE_ZEROES: may free the space */
 };
 
@@ -59,31 +59,31 @@ struct r3_blk_req {
 enum r3_block_features {
 	R3_BLOCK_READ_ONLY = 1 << 0,
 	R3_BLOCK_VOLATILE_CACHE = 1 << 1, /* a completed write needs FLUSH or FUA to be safe */
-	R3_BLOCK_FUA = 1 << 2,            /* the device does FUA itself; else it is write and flush */
+	R3_BLOCK_FUA = 1 << 2, /* the device does FUA itself; else it is write and flush */
 	R3_BLOCK_DISCARD = 1 << 3,
 	R3_BLOCK_WRITE_ZEROES = 1 << 4,
 };
 
 /** What a block device takes. Lengths are bytes and multiples of block_size. */
 struct r3_block_limits {
-	uint64_t size;            /* of the device */
-	uint32_t block_size;      /* addressable unit: a power of two, 512 .. 65536 */
+	uint64_t size;                /* of the device */
+	uint32_t block_size;          /* addressable unit: a power of two, 512 .. 65536 */
 	uint32_t physical_block_size; /* preferred granule of writes */
-	uint64_t max_len;         /* of a READ or WRITE */
-	uint64_t max_zeroes_len;  /* of a WRITE_ZEROES; 0 without the feature */
-	uint64_t max_discard_len; /* of a DISCARD; 0 without the feature */
-	uint32_t max_sg;          /* pieces in one request */
-	uint32_t features;        /* enum r3_block_features */
+	uint64_t max_len;             /* of a READ or WRITE */
+	uint64_t max_zeroes_len;      /* of a WRITE_ZEROES; 0 without the feature */
+	uint64_t max_discard_len;     /* of a DISCARD; 0 without the feature */
+	uint32_t max_sg;              /* pieces in one request */
+	uint32_t features;            /* enum r3_block_features */
 	uint32_t max_queues;
-	uint32_t max_depth;       /* of one queue */
+	uint32_t max_depth; /* of one queue */
 };
 
 struct r3_block_opts {
-	uint32_t size;        /* sizeof(struct r3_block_opts) */
-	uint32_t nsid;        /* which namespace; 0: the first */
-	const char *driver;   /* by name; NULL: the one that matches the device best */
-	bool read_only;       /* refuse whatever changes the medium */
-	uint64_t timeout_ns;  /* of one request before it is aborted; 0: the driver's choice */
+	uint32_t size;          /* sizeof(struct r3_block_opts) */
+	uint32_t nsid;          /* which namespace; 0: the first */
+	const char *driver;     /* by name; NULL: the one that matches the device best */
+	bool read_only;         /* refuse whatever changes the medium */
+	uint64_t timeout_ns;    /* of one request before it is aborted; 0: the driver's choice */
 	struct r3_clock *clock; /* NULL: the system's */
 };
 
@@ -114,8 +114,8 @@ enum r3_block_event_type {
 	R3_BLOCK_EVENT_GEOMETRY = 1, /* limits changed: read them again */
 	R3_BLOCK_EVENT_RESET,        /* the device was reset; requests were retried */
 	R3_BLOCK_EVENT_REMOVE_REQUEST,
-	R3_BLOCK_EVENT_GONE,         /* for good: every request fails with -ENODEV */
-	R3_BLOCK_EVENT_WARNING,      /* the device warns of its health; detail is its word */
+	R3_BLOCK_EVENT_GONE,    /* for good: every request fails with -ENODEV */
+	R3_BLOCK_EVENT_WARNING, /* the device warns of its health; detail is its word */
 };
 
 struct r3_block_event {

@@ -34,11 +34,11 @@ enum r3_device_caps {
 };
 
 struct r3_device_info {
-	const char *address;  /* canonical; lives as long as the device */
-	const char *name;     /* for messages: short, says which device */
-	unsigned caps;        /* enum r3_device_caps */
-	unsigned nregions;    /* indexes 0 .. nregions-1 may exist */
-	unsigned nirqs[3];    /* most vectors of R3_IRQ_INTX, _MSI, _MSIX */
+	const char *address; /* canonical; lives as long as the device */
+	const char *name;    /* for messages: short, says which device */
+	unsigned caps;       /* enum r3_device_caps */
+	unsigned nregions;   /* indexes 0 .. nregions-1 may exist */
+	unsigned nirqs[3];   /* most vectors of R3_IRQ_INTX, _MSI, _MSIX */
 };
 
 struct r3_open_opts {

@@ -49,25 +49,25 @@ struct r3_dma_seg {
 
 /** What a device asks of memory. 0 in a field means: no demand of its own. */
 struct r3_dma_constraints {
-	uint32_t size;         /* sizeof(struct r3_dma_constraints) */
-	uint32_t max_segments; /* in one load */
-	uint64_t alignment;    /* of each segment's address; power of two */
-	uint64_t boundary;     /* no segment crosses a multiple of it; power of two */
-	uint64_t highest;      /* highest address of any byte */
-	uint64_t max_segment;  /* bytes of one segment */
-	uint64_t max_len;      /* bytes of one load */
+	uint32_t size;          /* sizeof(struct r3_dma_constraints) */
+	uint32_t max_segments;  /* in one load */
+	uint64_t alignment;     /* of each segment's address; power of two */
+	uint64_t boundary;      /* no segment crosses a multiple of it; power of two */
+	uint64_t highest;       /* highest address of any byte */
+	uint64_t max_segment;   /* bytes of one segment */
+	uint64_t max_len;       /* bytes of one load */
 	uint64_t virt_boundary; /* segments meet only at its multiples (NVMe's PRP); power of two */
 };
 
-/** Derive a tag. @parent NULL: from the device itself. The result is the stricter of
+/** Derive a tag. @parent NULL: from the device itself; @constraints NULL: with no
+ *  demand of its own. The result is the stricter of
  *  both in each field, and keeps its parent alive. In a tag whose segments are too
  *  short to reach from one place where they may meet to the next, max_segments is 1.
  *  Errors: EINVAL a field is no power of two, or the two together leave nothing
  *  (the text says which), or @parent is of another device; EOPNOTSUPP the device has
  *  no DMA; ENOMEM. */
 R3_API int r3_dma_tag_create(struct r3_device *dev, struct r3_dma_tag *parent,
-			     const struct r3_dma_constraints *constraints,
-			     struct r3_dma_tag **out);
+			     const struct r3_dma_constraints *constraints, struct r3_dma_tag **out);
 R3_API struct r3_dma_tag *r3_dma_tag_ref(struct r3_dma_tag *tag);
 R3_API void r3_dma_tag_unref(struct r3_dma_tag *tag); /* NULL is allowed */
 

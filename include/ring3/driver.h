@@ -58,7 +58,7 @@ struct r3_block_ops {
 struct r3_block {
 	const struct r3_block_ops *ops;
 	struct r3_block_limits limits;
-	char name[64]; /* "nvme 0000:01:00.0 ns 1" */
+	char name[64];          /* "nvme 0000:01:00.0 ns 1" */
 	struct r3_clock *clock; /* never NULL */
 	uint32_t queues;        /* open now; counted by the class, which keeps max_queues */
 };
@@ -92,8 +92,8 @@ struct r3_match {
 #define R3_DRIVER_ABI 1
 
 struct r3_driver_v1 {
-	uint32_t size; /* sizeof(struct r3_driver_v1) */
-	uint32_t abi;  /* R3_DRIVER_ABI */
+	uint32_t size;       /* sizeof(struct r3_driver_v1) */
+	uint32_t abi;        /* R3_DRIVER_ABI */
 	const char *name;    /* "nvme" */
 	const char *summary; /* one line */
 	uint32_t class_id;   /* enum r3_class */
@@ -114,8 +114,7 @@ R3_API int r3_driver_match(const struct r3_driver_v1 *driver, const struct r3_pc
 
 /** The best match among r3_drivers(), or the one called @name if that is not NULL.
  *  Errors: ENODEV none matches, or there is none of that name (the text lists them). */
-R3_API int r3_driver_find(struct r3_device *dev, const char *name,
-			  const struct r3_driver_v1 **out);
+R3_API int r3_driver_find(struct r3_device *dev, const char *name, const struct r3_driver_v1 **out);
 
 R3_END
 #endif

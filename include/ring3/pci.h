@@ -93,8 +93,8 @@ struct r3_pci_entry {
 	uint32_t domain;
 	uint8_t bus, slot, function;
 	struct r3_pci_id id;
-	char driver[64];   /* bound kernel driver; "" when none */
-	int iommu_group;   /* -1: no IOMMU protects it */
+	char driver[64]; /* bound kernel driver; "" when none */
+	int iommu_group; /* -1: no IOMMU protects it */
 };
 
 /** List PCI devices in order of address. @sysfs is where sysfs is mounted; NULL

@@ -108,7 +108,7 @@ static inline void r3_barrier_read(void)
 	(__builtin_expect((off) - (region)->map_off < \
 				  __atomic_load_n(&(region)->map_len, __ATOMIC_RELAXED), \
 			  1) && \
-	 ((off) & ((width) - 1)) == 0)
+	 ((off) & ((width)-1)) == 0)
 
 #define R3_REGION_ACCESSORS(bits) \
 	/* No ordering against memory: for registers that only the device looks at. */ \
@@ -144,7 +144,7 @@ static inline void r3_barrier_read(void)
 		r3_write##bits##_relaxed(region, off, value); \
 	}
 
-#define R3_REGION_CPU8(x) ((uint8_t)(x))
+#define R3_REGION_CPU8(x)  ((uint8_t)(x))
 #define R3_REGION_CPU16(x) R3_LE16(x)
 #define R3_REGION_CPU32(x) R3_LE32(x)
 #define R3_REGION_CPU64(x) R3_LE64(x)

@@ -26,7 +26,7 @@ struct r3_dma_map; /* dma.h, another */
 #define R3_REGION_AREAS 4
 
 struct r3_region_info {
-	uint64_t size; /* 0: no such region */
+	uint64_t size;  /* 0: no such region */
 	unsigned flags; /* enum r3_region_flags */
 	/* where R3_REGION_MAPPABLE: */
 	int fd;
@@ -43,8 +43,8 @@ struct r3_iova_range {
 };
 
 struct r3_dma_limits {
-	uint64_t page_size;   /* granule of dma_map() */
-	unsigned nwindows;    /* usable device addresses */
+	uint64_t page_size; /* granule of dma_map() */
+	unsigned nwindows;  /* usable device addresses */
 	struct r3_iova_range window[8];
 };
 
@@ -152,7 +152,7 @@ struct r3_device {
 	struct r3_dma_extent arena_extent[R3_DEVICE_ARENA_EXTENTS];
 	unsigned arena_extents;
 	struct r3_dma_map *dma_foreign; /* loaded maps with device addresses of their own */
-	struct r3_irq_set *irq; /* at most one */
+	struct r3_irq_set *irq;         /* at most one */
 };
 
 /** A carrier: opens what stands behind its scheme's colon. */
@@ -194,8 +194,7 @@ int r3_device_open_parsed(const struct r3_address *address, const struct r3_open
 int r3_device_adopt(struct r3_device *dev, const char *address);
 
 /** The same for the device behind @address, with its filters in front. */
-int r3_device_wrap(struct r3_device *dev, const struct r3_address *address,
-		   struct r3_device **out);
+int r3_device_wrap(struct r3_device *dev, const struct r3_address *address, struct r3_device **out);
 
 /** 0, or -ENODEV with a text when the device is gone. */
 int r3_device_alive(struct r3_device *dev);

@@ -141,11 +141,12 @@ int r3_dma_tag_create(struct r3_device *dev, struct r3_dma_tag *parent,
 	struct r3_dma_constraints own = {0};
 	int rc;
 
-	if (constraints->size < sizeof(own.size))
+	if (constraints && constraints->size < sizeof(own.size))
 		return r3_error_set(EINVAL, "%s: DMA tag: constraints.size is not set",
 				    dev->info.name);
-	memcpy(&own, constraints,
-	       constraints->size < sizeof(own) ? constraints->size : sizeof(own));
+	if (constraints)
+		memcpy(&own, constraints,
+		       constraints->size < sizeof(own) ? constraints->size : sizeof(own));
 	if (parent && parent->dev != dev)
 		return r3_error_set(EINVAL, "%s: DMA tag: the parent tag is of another device, %s",
 				    dev->info.name, parent->dev->info.name);

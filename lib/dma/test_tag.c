@@ -39,6 +39,10 @@ static void tags_inherit_from_the_bus(void **state)
 	assert_true(got->max_segments && got->boundary && got->max_segment && got->max_len);
 	r3_dma_tag_unref(tag);
 
+	assert_int_equal(r3_dma_tag_create(c->dev, NULL, NULL, &tag), 0);
+	assert_int_equal(r3_dma_tag_constraints(tag)->highest, 0xffffffff);
+	r3_dma_tag_unref(tag);
+
 	tag = NEW_TAG(.highest = UINT64_MAX);
 	assert_int_equal(r3_dma_tag_constraints(tag)->highest, 0xffffffff);
 	r3_dma_tag_unref(tag);
