@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <ring3/ring3.h>
+#include <string.h>
 
 /* Long enough on any machine, and never waited for. */
 #define SOON_MS 30000
@@ -19,6 +20,16 @@ static inline struct r3_device *open_device(const char *address)
 	if (r3_device_open(address, NULL, &dev))
 		fail_msg("%s: %s", address, r3_error_text());
 	return dev;
+}
+
+/** It does not open, and the text says why. */
+static inline void refused(const char *address, int err, const char *text)
+{
+	struct r3_device *dev;
+
+	assert_int_equal(r3_device_open(address, NULL, &dev), -err);
+	if (!strstr(r3_error_text(), text))
+		fail_msg("%s says \"%s\", not \"%s\"", address, r3_error_text(), text);
 }
 
 static inline struct r3_region *open_region(struct r3_device *dev, unsigned index)

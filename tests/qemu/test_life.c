@@ -104,15 +104,6 @@ static void qemu_gets_no_signal_of_the_terminals(void **state)
 	r3_device_close(dev);
 }
 
-static void refused(const char *address, int err, const char *text)
-{
-	struct r3_device *dev;
-
-	assert_int_equal(r3_device_open(address, NULL, &dev), -err);
-	if (!strstr(r3_error_text(), text))
-		fail_msg("%s says \"%s\", not \"%s\"", address, r3_error_text(), text);
-}
-
 static void what_is_wrong_is_said(void **state)
 {
 	char image[] = "/tmp/ring3-image-XXXXXX", address[128], path[4096];
