@@ -34,8 +34,4 @@ static inline uint64_t bench_next(uint64_t *state, uint64_t blocks)
 	return (uint64_t)(((unsigned __int128)*state * blocks) >> 64);
 }
 
-/** The share of two CPUs that two spinning processes get now, 0 to 1: less means that
- *  somebody else is using this host. */
-double bench_free_cpus(void);
-
 #endif

@@ -6,20 +6,15 @@
  * rounds, but seldom slow in one half only.
  */
 #include "bench.h"
+#include "result.h"
 
 #include <getopt.h>
 #include <ring3/error.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define ADDRESS     "qemu:nvme,null,size=1G"
-#define ROUNDS_MAX  99u
-#define QUIET       0.9  /* of two CPUs */
-#define QUIET_TRIES 200u /* of 50 ms */
-#define BUSY        77   /* as test programs say: skipped */
-
+#define ADDRESS "qemu:nvme,null,size=1G"
 static const unsigned depths[] = {1, 32};
 #define NDEPTHS (sizeof(depths) / sizeof(depths[0]))
 
@@ -31,12 +26,17 @@ struct options {
 	bool anyway;
 };
 
-struct results {
-	double floor[NDEPTHS][ROUNDS_MAX], driver[NDEPTHS][ROUNDS_MAX], ratio[NDEPTHS][ROUNDS_MAX];
+enum { FLOOR, DRIVER, NSUBJECTS };
+static const struct subject *const subjects[NSUBJECTS] = {&bench_floor, &bench_driver};
+
+struct run {
+	const struct options *options;
+	struct bench_rounds iops[NSUBJECTS][NDEPTHS];
 };
 
 static const char usage[] =
-	"Usage: first_light [-a ADDRESS] [-r ROUNDS] [-t MILLISECONDS] [-g PERCENT] [-f]\n"
+	"Usage: first_light [-a ADDRESS] [-r ROUNDS] [-t MILLISECONDS] [-g PERCENT] [-f] [-o "
+	"FORM]\n"
 	"Measure the NVMe driver beside a bare loop that rings the same doorbells.\n"
 	"\n"
 	"  -a ADDRESS       of an NVMe controller (" ADDRESS ")\n"
@@ -44,41 +44,26 @@ static const char usage[] =
 	"  -t MILLISECONDS  of each measurement (500)\n"
 	"  -g PERCENT       the goal: so much of the bare loop's rate (90)\n"
 	"  -f               measure even while the host is busy\n"
+	"  -o FORM          text, or json: an object a line\n"
 	"\n"
 	"Exit status: 0 the goal is met; 1 it is not, or something failed; 2 usage;\n"
 	"77 the host is too busy.\n";
 
-static int by_size(const void *a, const void *b)
+/* Reads a second at each depth, on a device of its own. */
+static int measure(const struct subject *subject, const struct options *options, double *iops)
 {
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(const double *values, unsigned n)
-{
-	double sorted[ROUNDS_MAX];
-
-	memcpy(sorted, values, n * sizeof(*values));
-	qsort(sorted, n, sizeof(*sorted), by_size);
-	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
-}
-
-/* kIOPS at each depth, on a device of its own. */
-static int measure(const struct subject *subject, const struct options *options, double *kiops)
-{
-	uint64_t ios, took;
+	uint64_t done, took;
 	void *self;
 	int rc = subject->open(options->address, &self);
 
 	if (rc)
 		goto out;
 	for (unsigned i = 0; rc == 0 && i < NDEPTHS; i++) {
-		rc = subject->run(self, depths[i], options->ns / 10, &ios, &took); /* warm up */
+		rc = subject->run(self, depths[i], options->ns / 10, &done, &took); /* warm up */
 		if (rc == 0)
-			rc = subject->run(self, depths[i], options->ns, &ios, &took);
+			rc = subject->run(self, depths[i], options->ns, &done, &took);
 		if (rc == 0)
-			kiops[i] = (double)ios / (double)took * 1e6;
+			iops[i] = (double)done / (double)took * 1e9;
 	}
 	subject->close(self);
 out:
@@ -87,58 +72,39 @@ out:
 	return rc;
 }
 
-/* Wait for the host to be quiet, but not for long. */
-static bool await_quiet(void)
+static int measure_one(void *user, unsigned subject)
 {
-	double free_cpus = 0;
+	struct run *run = user;
+	double iops[NDEPTHS];
+	int rc = measure(subjects[subject], run->options, iops);
 
-	for (unsigned i = 0; i < QUIET_TRIES; i++) {
-		free_cpus = bench_free_cpus();
-		if (free_cpus >= QUIET)
-			return true;
-	}
-	fprintf(stderr,
-		"first_light: the host is too busy to measure: two spinning processes get %.0f %% "
-		"of two CPUs (-f measures anyway)\n",
-		free_cpus * 100);
-	return false;
+	for (unsigned i = 0; rc == 0 && i < NDEPTHS; i++)
+		bench_rounds_add(&run->iops[subject][i], iops[i]);
+	return rc ? 1 : 0;
 }
 
-static int round_of(const struct options *options, unsigned round, struct results *results)
+static bool report(const struct run *run)
 {
-	double floor[NDEPTHS], driver[NDEPTHS];
-	bool swap = round % 2; /* whoever comes first has no advantage from it */
-	int rc = measure(swap ? &bench_driver : &bench_floor, options, swap ? driver : floor);
-
-	if (rc == 0)
-		rc = measure(swap ? &bench_floor : &bench_driver, options, swap ? floor : driver);
-	for (unsigned i = 0; rc == 0 && i < NDEPTHS; i++) {
-		results->floor[i][round] = floor[i];
-		results->driver[i][round] = driver[i];
-		results->ratio[i][round] = driver[i] / floor[i];
-	}
-	return rc;
-}
-
-static bool report(const struct options *options, const struct results *results)
-{
-	unsigned n = options->rounds;
 	bool met = true;
 
-	printf("4 KiB random reads, %s, by polling, median of %u rounds\n\n", options->address, n);
-	printf("  depth   floor kIOPS   driver kIOPS   ratio   rounds from, to   goal\n");
 	for (unsigned i = 0; i < NDEPTHS; i++) {
-		double ratio = median(results->ratio[i], n), low = ratio, high = ratio;
+		const struct bench_rounds *floor = &run->iops[FLOOR][i];
+		const struct bench_rounds *driver = &run->iops[DRIVER][i];
+		struct bench_rounds ratios;
+		struct bench_result rate, ratio;
+		char name[40];
 
-		for (unsigned j = 0; j < n; j++) {
-			low = results->ratio[i][j] < low ? results->ratio[i][j] : low;
-			high = results->ratio[i][j] > high ? results->ratio[i][j] : high;
-		}
-		printf("  %5u   %11.1f   %12.1f   %4.0f %%   %5.0f %%, %5.0f %%   %2.0f %% %s\n",
-		       depths[i], median(results->floor[i], n), median(results->driver[i], n),
-		       ratio * 100, low * 100, high * 100, options->goal * 100,
-		       ratio >= options->goal ? "met" : "missed");
-		met &= ratio >= options->goal;
+		snprintf(name, sizeof(name), "nvme_read_qd%u", depths[i]);
+		rate = bench_result_of(name, "IOPS", driver);
+		rate.floor = bench_median(floor);
+		bench_print(&rate);
+		bench_ratios(driver, floor, &ratios);
+		snprintf(name, sizeof(name), "nvme_read_qd%u_of_floor", depths[i]);
+		ratio = bench_result_of(name, "ratio", &ratios);
+		ratio.goal = BENCH_AT_LEAST;
+		ratio.budget = run->options->goal;
+		bench_print(&ratio);
+		met &= bench_result_pass(&ratio);
 	}
 	return met;
 }
@@ -147,7 +113,7 @@ static bool parse(int argc, char **argv, struct options *options)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "a:r:t:g:fh")) != -1) {
+	while ((c = getopt(argc, argv, "a:r:t:g:fo:h")) != -1) {
 		switch (c) {
 		case 'a':
 			options->address = optarg;
@@ -164,6 +130,10 @@ static bool parse(int argc, char **argv, struct options *options)
 		case 'f':
 			options->anyway = true;
 			break;
+		case 'o':
+			if (!bench_form(optarg))
+				return false;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
@@ -171,24 +141,25 @@ static bool parse(int argc, char **argv, struct options *options)
 			return false;
 		}
 	}
-	return optind == argc && options->rounds >= 5 && options->rounds <= ROUNDS_MAX &&
-	       options->ns >= 1000000 && options->ns <= 60 * UINT64_C(1000000000);
+	return optind == argc && options->rounds >= BENCH_ROUNDS_MIN &&
+	       options->rounds <= BENCH_ROUNDS_MAX && options->ns >= 1000000 &&
+	       options->ns <= 60 * UINT64_C(1000000000);
 }
 
 int main(int argc, char **argv)
 {
 	struct options options = {.address = ADDRESS, .rounds = 7, .ns = 500000000, .goal = 0.9};
-	static struct results results;
+	static struct run run = {0};
+	struct bench_plan plan = {.subjects = NSUBJECTS, .measure = measure_one, .user = &run};
+	int rc;
 
 	if (!parse(argc, argv, &options)) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	for (unsigned round = 0; round < options.rounds; round++) {
-		if (!options.anyway && !await_quiet())
-			return BUSY;
-		if (round_of(&options, round, &results))
-			return 1;
-	}
-	return report(&options, &results) ? 0 : 1;
+	run.options = &options;
+	plan.rounds = options.rounds;
+	plan.anyway = options.anyway;
+	rc = bench_interleave(&plan);
+	return rc ? rc : report(&run) ? 0 : 1;
 }

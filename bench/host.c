@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Is this host quiet enough to measure on? The answer is tried, not looked up: a load
  * average lags by a minute, and does not see other guests of the same machine. */
-#include "bench.h"
+#include "rounds.h"
 
-#include <stdbool.h>
+#include <stdint.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What rounds.h promises: turns, medians, ratios. */
+#include "rounds.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QUIET       0.9  /* of two CPUs */
+#define QUIET_TRIES 200u /* of 50 ms */
+
+void bench_rounds_add(struct bench_rounds *rounds, double value)
+{
+	if (rounds->n < BENCH_ROUNDS_MAX)
+		rounds->value[rounds->n++] = value;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double bench_percentile(const struct bench_rounds *rounds, double percent)
+{
+	double sorted[BENCH_ROUNDS_MAX], at;
+	unsigned below;
+
+	if (!rounds->n)
+		return NAN;
+	memcpy(sorted, rounds->value, rounds->n * sizeof(*sorted));
+	qsort(sorted, rounds->n, sizeof(*sorted), by_size);
+	at = percent / 100 * (rounds->n - 1);
+	below = (unsigned)at;
+	if (below + 1 >= rounds->n)
+		return sorted[rounds->n - 1];
+	return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
+}
+
+void bench_ratios(const struct bench_rounds *a, const struct bench_rounds *b,
+		  struct bench_rounds *out)
+{
+	out->n = 0;
+	for (unsigned i = 0; i < a->n && i < b->n; i++)
+		bench_rounds_add(out, a->value[i] / b->value[i]);
+}
+
+static bool await_quiet(void)
+{
+	double free_cpus = 0;
+
+	for (unsigned i = 0; i < QUIET_TRIES; i++) {
+		free_cpus = bench_free_cpus();
+		if (free_cpus >= QUIET)
+			return true;
+	}
+	fprintf(stderr,
+		"%s: the host is too busy to measure: two spinning processes get %.0f %% of two "
+		"CPUs (-f measures anyway)\n",
+		program_invocation_short_name, free_cpus * 100);
+	return false;
+}
+
+int bench_interleave(const struct bench_plan *plan)
+{
+	for (unsigned round = 0; round < plan->rounds; round++) {
+		if (!plan->anyway && !await_quiet())
+			return BENCH_BUSY;
+		for (unsigned i = 0; i < plan->subjects; i++) {
+			int rc = plan->measure(plan->user, (round + i) % plan->subjects);
+
+			if (rc)
+				return rc;
+		}
+	}
+	return 0;
+}
