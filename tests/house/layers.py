@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-LAYERS = ['util', 'wire', 'mem', 'bus', 'pci irq dma', 'ring', 'class',
+LAYERS = ['util', 'wire', 'mem', 'bus', 'pci irq dma', 'ring', 'virtio', 'class',
           'backend drivers models serve', 'host', 'export server', 'tools']
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 TOP = len(LAYERS)  # lib/all.c, tests, benches, examples: may include anything
