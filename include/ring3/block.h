@@ -135,19 +135,41 @@ R3_API int r3_block_dispatch(struct r3_block *block, struct r3_block_event *even
 
 /* ---- queues ---- */
 
+/*
+ * Any event loop drives a queue in the same three steps, whatever its mode:
+ *
+ *      while ((n = r3_blkq_reap(queue, reqs, max)) > 0)
+ *              ...                         use them; submit and kick more
+ *      if (r3_blkq_arm(queue) == 0)
+ *              sleep until r3_blkq_fd() polls readable, or something else happens
+ *      start again at reap
+ *
+ * Arm comes before each sleep: only it turns the interrupt on, and looks once more for
+ * what completed before that. When it returns 1 the loop looks at its other descriptors
+ * without sleeping, if it has any, and reaps again.
+ *
+ * An adaptive queue is such a loop's best choice. Arm then also says 1 while requests
+ * are in flight and something completed less than poll_ns ago, so under load nobody
+ * sleeps or is interrupted, and a queue with nothing in flight never keeps a CPU busy.
+ */
 enum r3_blkq_mode {
 	R3_BLKQ_INTERRUPT, /* r3_blkq_fd() polls readable when there is something to reap */
 	R3_BLKQ_POLL,      /* the caller calls r3_blkq_reap() until it has what it wants */
+	R3_BLKQ_ADAPTIVE,  /* by polling for poll_ns, then by interrupt */
 };
 
 struct r3_blkq_opts {
-	uint32_t size;  /* sizeof(struct r3_blkq_opts) */
+	uint32_t size;  /* sizeof(struct r3_blkq_opts); without poll_ns will do */
 	uint32_t depth; /* most requests in flight; 0: 128, or the device's most */
 	enum r3_blkq_mode mode;
+	/** ADAPTIVE: how long to poll for the next completion, on the block's clock, at most
+	 *  a second; 0: 50 us. About what a sleep and its wake-up cost is best. */
+	uint64_t poll_ns;
 };
 
-/** Make a queue. @opts may be NULL. Errors: EINVAL depth above max_depth; ENOSPC the
- *  device has no further queue (or interrupt vector); ENODEV gone; EIO; ENOMEM. */
+/** Make a queue. @opts may be NULL. Errors: EINVAL depth above max_depth, an unknown mode,
+ *  poll_ns above a second; ENOSPC the device has no further queue (or interrupt vector);
+ *  ENODEV gone; EIO; ENOMEM. */
 R3_API int r3_blkq_open(struct r3_block *block, const struct r3_blkq_opts *opts,
 			struct r3_blkq **out);
 
@@ -171,8 +193,9 @@ R3_API int r3_blkq_kick(struct r3_blkq *queue);
 /** Take up to @max completed requests. Never blocks. Returns their number. */
 R3_API int r3_blkq_reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max);
 
-/** Before sleeping on the fd: ask to be woken. Returns 1 when something is there
- *  already (reap again instead of sleeping), 0 when the fd will poll readable. */
+/** Before sleeping on the fd: ask to be woken. Returns 1 when the caller is to reap again
+ *  instead of sleeping: something is there already, or an adaptive queue expects it soon.
+ *  0 when the fd will poll readable. */
 R3_API int r3_blkq_arm(struct r3_blkq *queue);
 
 /** The queue's fd, the same for its whole life. Poll it, never read it: reap does. */
@@ -183,8 +206,8 @@ R3_API unsigned r3_blkq_inflight(const struct r3_blkq *queue);
 
 /** For programs of one thread: wait until something can be reaped, at most @timeout_ns,
  *  and dispatch the block meanwhile (its events stay for r3_block_dispatch()).
- *  0, also when there is room again after -EAGAIN, so reaping may find nothing;
- *  -ETIMEDOUT; -EINTR. */
+ *  0, also when there is room again after -EAGAIN, and at once while an adaptive queue
+ *  polls, so reaping may find nothing; -ETIMEDOUT; -EINTR. */
 R3_API int r3_blkq_wait(struct r3_blkq *queue, uint64_t timeout_ns);
 
 /** One request from submission to completion, at most @timeout_ns, on a queue with
@@ -195,6 +218,11 @@ R3_API int r3_blkq_do(struct r3_blkq *queue, enum r3_blk_op op, unsigned flags, 
 		      void *buf, uint64_t len, uint64_t timeout_ns);
 
 R3_API const char *r3_blk_op_name(unsigned op);
+
+R3_API const char *r3_blkq_mode_name(unsigned mode); /* "interrupt", "poll", "adaptive" */
+
+/** The mode of that name. Errors: EINVAL there is none (the text lists them). */
+R3_API int r3_blkq_mode_parse(const char *name, enum r3_blkq_mode *out);
 
 R3_END
 #endif

@@ -36,7 +36,8 @@ struct r3_block_ops {
 	struct r3_device *(*device)(const struct r3_block *block); /* may be NULL */
 
 	/** opts->depth is set and within max_depth. Fill *out, a struct that begins with
-	 *  struct r3_blkq, allocated by the provider; the class initialises that part. */
+	 *  struct r3_blkq, allocated by the provider; the class initialises that part.
+	 *  ADAPTIVE needs no more of a provider than INTERRUPT: the polling is the class's. */
 	int (*queue_open)(struct r3_block *block, const struct r3_blkq_opts *opts,
 			  struct r3_blkq **out);
 	/** Keep the device from the memory of all requests not reaped, set their err to
@@ -49,7 +50,9 @@ struct r3_block_ops {
 	/** Set err and detail of each. Requests of a device that is gone are reaped too. */
 	int (*reap)(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max);
 	/** NULL: the fd needs no arming. A queue without fd has it: 1 when there is
-	 *  something to reap, else 0. */
+	 *  something to reap, else 0. Callers arm before every sleep, so the interrupt may
+	 *  stay off from the wake-up until then; of an adaptive queue the class calls it
+	 *  only when polling no longer pays. */
 	int (*arm)(struct r3_blkq *queue);
 };
 
@@ -70,6 +73,11 @@ struct r3_blkq {
 	int fd; /* the provider's, -1 for a queue that can only be polled */
 	uint32_t depth;
 	uint32_t inflight; /* counted by the class */
+	/* adaptive: see r3_blkq_arm() */
+	uint32_t looks;     /* in vain, since something was reaped */
+	uint32_t max_looks; /* whatever the clock says; 0 in other modes */
+	uint64_t poll_ns;
+	uint64_t poll_from; /* when the first of them was */
 	/* what r3_blkq_do() has in flight: it may outlive the call, not the queue */
 	struct r3_blk_req one;
 	struct r3_sg one_sg;

@@ -10,7 +10,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define DEFAULT_DEPTH 128
+#define DEFAULT_DEPTH   128
+#define DEFAULT_POLL_NS (50 * R3_NSEC_PER_USEC)
+#define MAX_POLL_NS     R3_NSEC_PER_SEC
+#define LOOK_NS         16 /* less than a reap and an arm ever take */
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -32,6 +35,28 @@ static const struct rule {
 const char *r3_blk_op_name(unsigned op)
 {
 	return op < R3_BLK_NOPS ? rules[op].name : "unknown operation";
+}
+
+static const char *const modes[] = {
+	[R3_BLKQ_INTERRUPT] = "interrupt",
+	[R3_BLKQ_POLL] = "poll",
+	[R3_BLKQ_ADAPTIVE] = "adaptive",
+};
+#define NMODES (sizeof(modes) / sizeof(modes[0]))
+
+const char *r3_blkq_mode_name(unsigned mode)
+{
+	return mode < NMODES ? modes[mode] : "unknown mode";
+}
+
+int r3_blkq_mode_parse(const char *name, enum r3_blkq_mode *out)
+{
+	for (unsigned i = 0; i < NMODES; i++)
+		if (strcmp(name, modes[i]) == 0) {
+			*out = (enum r3_blkq_mode)i;
+			return 0;
+		}
+	return r3_error_set(EINVAL, "there is no mode '%s': say interrupt, poll or adaptive", name);
 }
 
 static __attribute__((cold, noinline)) int refuse(const struct r3_block *block,
@@ -109,6 +134,26 @@ static inline int check(const struct r3_block *block, const struct r3_blk_req *r
 	return check_rules(block, req);
 }
 
+/* Of the first version, which ended with the mode. */
+#define OPTS_SIZE_MIN (offsetof(struct r3_blkq_opts, mode) + sizeof(enum r3_blkq_mode))
+
+/* Also fill in the default. */
+static int check_mode(const struct r3_block *block, struct r3_blkq_opts *opts)
+{
+	if ((unsigned)opts->mode >= NMODES)
+		return r3_error_set(EINVAL, "%s: queue mode %d is unknown", block->name,
+				    (int)opts->mode);
+	if (opts->mode != R3_BLKQ_ADAPTIVE)
+		opts->poll_ns = 0;
+	else if (!opts->poll_ns)
+		opts->poll_ns = DEFAULT_POLL_NS;
+	if (opts->poll_ns > MAX_POLL_NS)
+		return r3_error_set(EINVAL,
+				    "%s: an adaptive queue polls for a second at most, not %llu ns",
+				    block->name, (unsigned long long)opts->poll_ns);
+	return 0;
+}
+
 int r3_blkq_open(struct r3_block *block, const struct r3_blkq_opts *opts, struct r3_blkq **out)
 {
 	const struct r3_block_limits *limits = &block->limits;
@@ -116,15 +161,15 @@ int r3_blkq_open(struct r3_block *block, const struct r3_blkq_opts *opts, struct
 	struct r3_blkq *queue;
 	int rc;
 
-	if (opts && opts->size < sizeof(all))
+	if (opts && opts->size < OPTS_SIZE_MIN)
 		return r3_error_set(EINVAL, "%s: r3_blkq_opts.size is %u, not %zu", block->name,
 				    opts->size, sizeof(all));
 	if (opts)
-		all = *opts;
+		memcpy(&all, opts, opts->size < sizeof(all) ? opts->size : sizeof(all));
 	all.size = sizeof(all);
-	if (all.mode != R3_BLKQ_INTERRUPT && all.mode != R3_BLKQ_POLL)
-		return r3_error_set(EINVAL, "%s: queue mode %d is unknown", block->name,
-				    (int)all.mode);
+	rc = check_mode(block, &all);
+	if (rc)
+		return rc;
 	if (!all.depth)
 		all.depth = limits->max_depth < DEFAULT_DEPTH ? limits->max_depth : DEFAULT_DEPTH;
 	if (all.depth > limits->max_depth)
@@ -141,6 +186,9 @@ int r3_blkq_open(struct r3_block *block, const struct r3_blkq_opts *opts, struct
 	queue->block = block;
 	queue->depth = all.depth;
 	queue->inflight = 0;
+	queue->looks = 0;
+	queue->max_looks = (uint32_t)(all.poll_ns / LOOK_NS);
+	queue->poll_ns = all.poll_ns;
 	block->queues++;
 	*out = queue;
 	return 0;
@@ -211,12 +259,36 @@ int r3_blkq_reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max)
 {
 	int n = queue->ops->reap(queue, reqs, max);
 
-	if (n > 0)
+	if (n > 0) {
 		queue->inflight -= (unsigned)n;
+		queue->looks = 0;
+	}
 	return n;
+}
+
+/* Whether looking again pays more than sleeping. It does for poll_ns from the first look
+ * in vain; nobody reads the clock while there is something to reap. A clock that stands
+ * still, as a test's may, ends it by the number of looks. */
+static bool keeps_polling(struct r3_blkq *queue)
+{
+	if (!queue->inflight || queue->looks >= queue->max_looks)
+		return false;
+
+	uint64_t now = r3_clock_now(queue->block->clock);
+
+	if (!queue->looks)
+		queue->poll_from = now;
+	else if (now - queue->poll_from >= queue->poll_ns) {
+		queue->looks = queue->max_looks;
+		return false;
+	}
+	queue->looks++;
+	return true;
 }
 
 int r3_blkq_arm(struct r3_blkq *queue)
 {
+	if (queue->max_looks && keeps_polling(queue))
+		return 1;
 	return queue->ops->arm ? queue->ops->arm(queue) : 0;
 }

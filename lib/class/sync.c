@@ -48,7 +48,7 @@ static int sync_queue_open(struct r3_block *block, const struct r3_blkq_opts *op
 		return r3_error_set(ENOMEM, "%s: no memory for a queue", block->name);
 	q->mask = entries - 1;
 	q->base.fd = -1;
-	if (opts->mode == R3_BLKQ_INTERRUPT) {
+	if (opts->mode != R3_BLKQ_POLL) {
 		q->base.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (q->base.fd < 0) {
 			rc = r3_error_set(errno, "%s: no eventfd for a queue", block->name);

@@ -129,6 +129,7 @@ static int provider_reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsign
 
 static int provider_arm(struct r3_blkq *queue)
 {
+	((struct provider *)queue->block)->armed++;
 	return ((struct provider_queue *)queue)->done > 0;
 }
 

@@ -9,16 +9,16 @@
 
 struct provider {
 	struct r3_block base;
-	int fd;                      /* of the block: an eventfd */
-	unsigned room;               /* most that one submit takes */
-	int submit_rc;               /* what submit returns instead, if not 0 */
-	int kick_rc;                 /* and kick */
-	bool done_in_kick;           /* requests complete when they are kicked, */
-	bool done_in_dispatch;       /* or when the block is dispatched */
-	int err;                     /* how they complete */
-	unsigned dispatched, closed; /* calls */
-	unsigned kept_events;        /* not asked for yet */
-	uint64_t data_len;           /* of all requests submitted */
+	int fd;                             /* of the block: an eventfd */
+	unsigned room;                      /* most that one submit takes */
+	int submit_rc;                      /* what submit returns instead, if not 0 */
+	int kick_rc;                        /* and kick */
+	bool done_in_kick;                  /* requests complete when they are kicked, */
+	bool done_in_dispatch;              /* or when the block is dispatched */
+	int err;                            /* how they complete */
+	unsigned dispatched, closed, armed; /* calls */
+	unsigned kept_events;               /* not asked for yet */
+	uint64_t data_len;                  /* of all requests submitted */
 	unsigned submitted;
 };
 

@@ -104,9 +104,9 @@ static void test_dispatch_meanwhile(void **state)
 
 static void test_other_clock(void **state)
 {
-	const enum r3_blkq_mode modes[] = {R3_BLKQ_INTERRUPT, R3_BLKQ_POLL};
+	const enum r3_blkq_mode modes[] = {R3_BLKQ_INTERRUPT, R3_BLKQ_POLL, R3_BLKQ_ADAPTIVE};
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		struct provider p;
 		struct r3_blkq *queue = make(&p, modes[i]);
 		uint64_t before = fast.now;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * block_faults interrupt|poll: an NVMe controller of QEMU that fails, hangs, is reset,
+ * block_faults MODE: an NVMe controller of QEMU that fails, hangs, is reset,
  * torn out, stopped or killed with requests in flight. Whatever happens, each request
  * completes exactly once, in bounded time, and the program goes on.
  */
@@ -307,10 +307,10 @@ static void test_hang_and_recover(void **state)
 	bed_close(&bed);
 }
 
-/* The next two wait for QEMU's own time-out, by dispatch in both modes: one is enough. */
+/* The next two wait for QEMU's own time-out, by dispatch in all modes: one is enough. */
 static void only_by_interrupt(void)
 {
-	if (mode == R3_BLKQ_POLL)
+	if (mode != R3_BLKQ_INTERRUPT)
 		skip();
 }
 
@@ -476,11 +476,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_stopped),
 	};
 
-	if (argc < 2 || (strcmp(argv[1], "interrupt") && strcmp(argv[1], "poll"))) {
-		fprintf(stderr, "Usage: block_faults interrupt|poll [TEST]\n");
+	if (argc < 2 || r3_blkq_mode_parse(argv[1], &mode)) {
+		fprintf(stderr, "Usage: block_faults interrupt|poll|adaptive [TEST]\n");
 		return 2;
 	}
-	mode = *argv[1] == 'p' ? R3_BLKQ_POLL : R3_BLKQ_INTERRUPT;
 	if (argc > 2)
 		cmocka_set_test_filter(argv[2]);
 	r3_log_sink(R3_LOG_INFO, say, NULL);

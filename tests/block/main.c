@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * block_suite ADDRESS [--mode interrupt|poll] [--seed N] [--nsid N] [--forgets]
- *             [--persistent] [--effort PERCENT] [--only TEST] [--image MIB]
+ * block_suite ADDRESS [--mode interrupt|poll|adaptive] [--seed N] [--nsid N]
+ *             [--forgets] [--persistent] [--effort PERCENT] [--only TEST] [--image MIB]
  *
  * With --image the address's first @ becomes the path of a new sparse file of that size.
  */
@@ -142,9 +142,9 @@ static void usage(const char *why)
 {
 	fprintf(stderr,
 		"block_suite: %s\n"
-		"Usage: block_suite ADDRESS [--mode interrupt|poll] [--seed N] [--nsid N]\n"
-		"       [--forgets] [--persistent] [--effort PERCENT] [--only TEST]\n"
-		"       [--image MIB]\n",
+		"Usage: block_suite ADDRESS [--mode interrupt|poll|adaptive] [--seed N]\n"
+		"       [--nsid N] [--forgets] [--persistent] [--effort PERCENT]\n"
+		"       [--only TEST] [--image MIB]\n",
 		why);
 	exit(2);
 }
@@ -184,9 +184,8 @@ static void parse(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'm':
-			if (strcmp(optarg, "poll") && strcmp(optarg, "interrupt"))
-				usage("--mode is interrupt or poll");
-			suite.mode = *optarg == 'p' ? R3_BLKQ_POLL : R3_BLKQ_INTERRUPT;
+			if (r3_blkq_mode_parse(optarg, &suite.mode))
+				usage(r3_error_text());
 			break;
 		case 's':
 			setenv("R3_SEED", optarg, 1);

@@ -73,7 +73,7 @@ static void try_wakes(unsigned depth, unsigned rounds)
 
 	assert_non_null(reqs);
 	assert_non_null(list);
-	if (suite.mode == R3_BLKQ_INTERRUPT)
+	if (suite.mode != R3_BLKQ_POLL)
 		assert_true(fd >= 0);
 	suite_expect(r3_block_alloc(suite.block, block, &sg.addr), 0, "r3_block_alloc");
 	sg.len = block;

@@ -248,7 +248,7 @@ int nvme_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts, str
 	rc = slots_alloc(q);
 	if (rc < 0)
 		goto free_slots;
-	if (opts->mode == R3_BLKQ_INTERRUPT) {
+	if (opts->mode != R3_BLKQ_POLL) {
 		rc = vector_take(q);
 		if (rc < 0)
 			goto free_slots;
