@@ -4,9 +4,11 @@
 #include "backend/qemu/backend.h"
 #include "bus/filter.h"
 #include "bus/ops.h"
+#include "bus/regs.h"
 #include "class/scheme.h"
 #include "config.h"
 #include "drivers/block/nvme/driver.h"
+#include "pci/regs.h"
 
 #include <ring3/driver.h>
 #include <ring3/version.h>
@@ -83,6 +85,14 @@ const struct r3_driver_v1 *const *r3_drivers(void)
 {
 	return drivers;
 }
+
+/* ---- names of registers ---- */
+
+const struct r3_reg_set *const r3_reg_sets[] = {
+	&r3_pci_regs,
+	&r3_nvme_regs,
+	NULL,
+};
 
 /* ---- block schemes that are no devices ---- */
 
