@@ -8,9 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #define LBA_SHIFT_MIN 9u
 #define LBA_SHIFT_MAX 16u
@@ -146,34 +143,15 @@ int r3_nvme_namespaces(struct r3_nvme *nvme, uint32_t *nsid, unsigned max)
 
 void nvme_ns_event(struct nvme_ns *ns, enum r3_block_event_type type, uint32_t detail)
 {
-	uint64_t one = 1;
-
-	ns->event[type].pending = true;
-	ns->event[type].detail = detail;
-	(void)!write(ns->eventfd, &one, sizeof(one)); /* fails only when it is readable anyway */
+	r3_pending_put(&ns->pending, type, detail);
 }
 
 static int ns_dispatch(struct r3_block *block, struct r3_block_event *events, unsigned max)
 {
 	struct nvme_ns *ns = (struct nvme_ns *)block;
-	unsigned n = 0, left = 0;
-	uint64_t count;
 
 	nvme_dispatch(ns->nvme);
-	for (uint32_t type = 1; type <= R3_BLOCK_EVENT_WARNING; type++) {
-		if (!ns->event[type].pending)
-			continue;
-		if (n == max) {
-			left++;
-			continue;
-		}
-		events[n++] =
-			(struct r3_block_event){.type = type, .detail = ns->event[type].detail};
-		ns->event[type].pending = false;
-	}
-	if (!left)
-		(void)!read(ns->eventfd, &count, sizeof(count));
-	return (int)n;
+	return r3_pending_take(&ns->pending, events, max);
 }
 
 void nvme_ns_gone(struct nvme_ns *ns)
@@ -242,8 +220,7 @@ static void ns_close(struct r3_block *block)
 	while (*at != ns)
 		at = &(*at)->next;
 	*at = ns->next;
-	close(ns->epoll);
-	close(ns->eventfd);
+	r3_pending_close(&ns->pending);
 	free(ns);
 	if (owned)
 		r3_nvme_close(owned);
@@ -251,7 +228,7 @@ static void ns_close(struct r3_block *block)
 
 static int ns_fd(const struct r3_block *block)
 {
-	return ((const struct nvme_ns *)block)->epoll;
+	return ((const struct nvme_ns *)block)->pending.epoll;
 }
 
 static struct r3_device *ns_device(const struct r3_block *block)
@@ -318,12 +295,11 @@ int nvme_ns_create(struct r3_nvme *nvme, uint32_t nsid, struct nvme_ns **out)
 				  ns->block.name);
 		goto free_ns;
 	}
-	ns->epoll = epoll_create1(EPOLL_CLOEXEC);
-	ns->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (ns->epoll < 0 || ns->eventfd < 0 || nvme_watch(ns->epoll, nvme->epoll) < 0 ||
-	    nvme_watch(ns->epoll, ns->eventfd) < 0) {
-		rc = r3_error_set(errno, "%s: event descriptors: %s", ns->block.name,
-				  strerror(errno));
+	rc = r3_pending_open(&ns->pending);
+	if (rc == 0)
+		rc = r3_pending_watch(&ns->pending, nvme->epoll);
+	if (rc < 0) {
+		rc = r3_error_set(-rc, "%s: event descriptors: %s", ns->block.name, strerror(-rc));
 		goto close_fds;
 	}
 	ns->next = nvme->namespaces;
@@ -332,10 +308,7 @@ int nvme_ns_create(struct r3_nvme *nvme, uint32_t nsid, struct nvme_ns **out)
 	return 0;
 
 close_fds:
-	if (ns->eventfd >= 0)
-		close(ns->eventfd);
-	if (ns->epoll >= 0)
-		close(ns->epoll);
+	r3_pending_close(&ns->pending);
 free_ns:
 	free(ns);
 	return rc;

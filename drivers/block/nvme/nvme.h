@@ -16,6 +16,7 @@
 #define NVME_NVME_H
 
 #include "bus/ops.h"
+#include "class/pending.h"
 #include "util/gate.h"
 
 #include <errno.h>
@@ -324,11 +325,7 @@ struct nvme_ns {
 	uint8_t dlfeat;
 	bool owner; /* closes the controller with it */
 	bool gone;
-	int epoll, eventfd;
-	struct {
-		bool pending;
-		uint32_t detail;
-	} event[R3_BLOCK_EVENT_WARNING + 1];
+	struct r3_pending pending;
 };
 
 /* ns.c */
