@@ -54,7 +54,7 @@ static void everything_is_forwarded(void **state)
 	assert_int_equal(bar->map_len, 0);
 	r3_write32(bar, 8, 42);
 	assert_int_equal(r3_read32(bar, 8), 42);
-	assert_int_equal(((uint32_t *)r3_mem_addr(fake->bar[0].mem))[2], 42);
+	assert_int_equal(((uint32_t *)r3_mem_addr(fake->bar[0].mem))[2], R3_LE32(42));
 
 	assert_int_equal(r3_device_arena(dev, &arena), 0);
 	assert_int_equal(r3_arena_alloc(arena, 64, 0, &piece), 0);

@@ -44,15 +44,21 @@ static void file_close(struct r3_sync_block *block)
 static ssize_t move(struct file *f, const struct r3_blk_req *req, const struct iovec *iov, int n,
 		    uint64_t off)
 {
+	bool fua = req->op != R3_BLK_READ && (req->flags & R3_BLK_FUA);
 	ssize_t moved;
 
 	do {
 		if (req->op == R3_BLK_READ)
 			moved = preadv(f->fd, iov, n, (off_t)off);
 		else
-			moved = pwritev2(f->fd, iov, n, (off_t)off,
-					 req->flags & R3_BLK_FUA ? RWF_DSYNC : 0);
+			moved = pwritev2(f->fd, iov, n, (off_t)off, fua ? RWF_DSYNC : 0);
 	} while (moved < 0 && errno == EINTR);
+	/* Where the system call is older than its flags, a write and a flush do. */
+	if (moved < 0 && errno == EOPNOTSUPP && fua) {
+		moved = pwritev(f->fd, iov, n, (off_t)off);
+		if (moved >= 0 && fdatasync(f->fd) < 0)
+			return -errno;
+	}
 	if (moved < 0)
 		return -errno;
 	/* Nothing moved: the file has become shorter behind our back. */

@@ -7,6 +7,7 @@
 
 #include "bus/ops.h"
 #include "class/test_provider.h"
+#include "util/item.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,12 +43,14 @@ static int card_region_info(struct r3_device *dev, unsigned index, struct r3_reg
 static int card_rw(struct r3_device *dev, unsigned index, uint64_t off, void *data, uint8_t width,
 		   uint32_t count, unsigned flags)
 {
-	unsigned char *at = ((struct card *)dev)->config + off;
+	unsigned char *at = ((struct card *)dev)->config + off, *item = data;
 
-	if (flags & R3_RW_WRITE)
-		memcpy(at, data, (size_t)width * count);
-	else
-		memcpy(data, at, (size_t)width * count);
+	for (; count; count--, at += width, item += width) {
+		if (flags & R3_RW_WRITE)
+			r3_item_put_le(at, width, r3_item_get(item, width));
+		else
+			r3_item_put(item, width, r3_item_get_le(at, width));
+	}
 	return 0;
 }
 

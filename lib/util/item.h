@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One item of a register access, of 1, 2, 4 or 8 bytes in the CPU's order, at an address
- * that nobody promised to be aligned. */
+/* One item of a register access, of 1, 2, 4 or 8 bytes, at an address that nobody promised
+ * to be aligned: in the CPU's order, as calls pass it on, or little-endian, as it lies in
+ * the memory of a device. */
 #ifndef R3_UTIL_ITEM_H
 #define R3_UTIL_ITEM_H
 
-#include <stdint.h>
+#include <ring3/api.h>
 #include <string.h>
 
 static inline uint64_t r3_item_get(const void *at, unsigned width)
@@ -46,6 +47,21 @@ static inline void r3_item_put(void *at, unsigned width, uint64_t u64)
 	default:
 		memcpy(at, &u64, sizeof(u64));
 	}
+}
+
+static inline uint64_t r3_item_get_le(const void *at, unsigned width)
+{
+	uint64_t le = 0;
+
+	memcpy(&le, at, width);
+	return R3_LE64(le);
+}
+
+static inline void r3_item_put_le(void *at, unsigned width, uint64_t value)
+{
+	uint64_t le = R3_LE64(value);
+
+	memcpy(at, &le, width);
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The fake device: PCI as far as its users can see, behind the bus operations. */
 #include "fake/fake_device.h"
+#include "util/item.h"
 
 #include <ring3/error.h>
 #include <ring3/irq.h>
@@ -150,8 +151,11 @@ static int fake_region_info(struct r3_device *dev, unsigned index, struct r3_reg
 	return 0;
 }
 
-static void config_write(struct fake_device *fake, uint64_t off, const uint8_t *data, unsigned n)
+static void config_write(struct fake_device *fake, uint64_t off, unsigned n, uint64_t value)
 {
+	uint8_t data[8];
+
+	r3_item_put_le(data, n, value);
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t mask = fake->config_mask[off + i];
 
@@ -160,19 +164,19 @@ static void config_write(struct fake_device *fake, uint64_t off, const uint8_t *
 	}
 }
 
-static void access_memory(struct fake_device *fake, unsigned index, uint64_t off, void *data,
-			  unsigned width, bool write)
+static void access_memory(struct fake_device *fake, unsigned index, uint64_t off, unsigned width,
+			  uint64_t *value, bool write)
 {
 	uint8_t *at = index == R3_REGION_CONFIG
 			      ? fake->config + off
 			      : (uint8_t *)r3_mem_addr(fake->bar[index].mem) + off;
 
 	if (!write)
-		memcpy(data, at, width);
+		*value = r3_item_get_le(at, width);
 	else if (index == R3_REGION_CONFIG)
-		config_write(fake, off, data, width);
+		config_write(fake, off, width, *value);
 	else
-		memcpy(at, data, width);
+		r3_item_put_le(at, width, *value);
 }
 
 static int fake_rw(struct r3_device *dev, unsigned index, uint64_t off, void *data, uint8_t width,
@@ -188,14 +192,12 @@ static int fake_rw(struct r3_device *dev, unsigned index, uint64_t off, void *da
 	__atomic_fetch_add(write ? &fake->writes : &fake->reads, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&fake->posted, !!(flags & R3_RW_POSTED), __ATOMIC_RELAXED);
 	for (uint8_t *item = data; count; count--, item += width, off += width) {
-		uint64_t value = 0;
+		uint64_t value = write ? r3_item_get(item, width) : 0;
 
-		if (write)
-			memcpy(&value, item, width); /* little-endian hosts only */
 		if (!fake->access || !fake->access(fake, index, off, width, &value, write))
-			access_memory(fake, index, off, item, width, write);
-		else if (!write)
-			memcpy(item, &value, width);
+			access_memory(fake, index, off, width, &value, write);
+		if (!write)
+			r3_item_put(item, width, value);
 	}
 	return 0;
 }

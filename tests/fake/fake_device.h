@@ -64,7 +64,8 @@ struct fake_device {
 	struct fake_bar bar[7];    /* [6] is the ROM */
 
 	/** Registers with a will of their own. May be NULL. Called for each item of a
-	 *  message access before it is done to memory; true: it was done here. */
+	 *  message access before it is done to memory, with the value in the CPU's byte
+	 *  order; true: it was done here. */
 	bool (*access)(struct fake_device *fake, unsigned index, uint64_t off, unsigned width,
 		       uint64_t *value, bool write);
 	void *user; /* the test's */

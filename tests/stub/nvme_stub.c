@@ -40,13 +40,13 @@ void nvme_stub_post(struct nvme_stub *stub, uint16_t cqid, struct nvme_cqe cqe)
 		stub->mistakes++;
 		return;
 	}
-	at->dw0 = cqe.dw0;
-	at->dw1 = cqe.dw1;
-	at->sqhd = cqe.sqhd;
-	at->sqid = cqe.sqid;
-	at->cid = cqe.cid;
+	at->dw0 = R3_LE32(cqe.dw0);
+	at->dw1 = R3_LE32(cqe.dw1);
+	at->sqhd = R3_LE16(cqe.sqhd);
+	at->sqid = R3_LE16(cqe.sqid);
+	at->cid = R3_LE16(cqe.cid);
 	/* The driver looks at the phase first. */
-	__atomic_store_n(&at->sf, (uint16_t)((cqe.sf & ~1u) | cq->phase), __ATOMIC_RELEASE);
+	__atomic_store_n(&at->sf, R3_LE16((cqe.sf & ~1u) | cq->phase), __ATOMIC_RELEASE);
 	cq->tail = next;
 	if (!next)
 		cq->phase ^= 1;
@@ -121,6 +121,24 @@ void nvme_stub_release(struct nvme_stub *stub, unsigned n)
 	pthread_mutex_unlock(&stub->lock);
 }
 
+static struct nvme_cmd decode(const struct nvme_cmd *at)
+{
+	struct nvme_cmd cmd = *at;
+
+	cmd.cid = R3_LE16(cmd.cid);
+	cmd.nsid = R3_LE32(cmd.nsid);
+	cmd.cdw2 = R3_LE32(cmd.cdw2);
+	cmd.cdw3 = R3_LE32(cmd.cdw3);
+	cmd.mptr = R3_LE64(cmd.mptr);
+	cmd.cdw10 = R3_LE32(cmd.cdw10);
+	cmd.cdw11 = R3_LE32(cmd.cdw11);
+	cmd.cdw12 = R3_LE32(cmd.cdw12);
+	cmd.cdw13 = R3_LE32(cmd.cdw13);
+	cmd.cdw14 = R3_LE32(cmd.cdw14);
+	cmd.cdw15 = R3_LE32(cmd.cdw15);
+	return cmd;
+}
+
 static void fetch(struct nvme_stub *stub, uint16_t sqid)
 {
 	struct nvme_stub_sq *sq = &stub->sq[sqid];
@@ -136,7 +154,7 @@ static void fetch(struct nvme_stub *stub, uint16_t sqid)
 			return;
 		}
 
-		const struct nvme_cmd cmd = *at;
+		const struct nvme_cmd cmd = decode(at);
 
 		stub->commands++;
 		sq->head = (uint16_t)(sq->head + 1 == sq->size ? 0 : sq->head + 1);

@@ -2,7 +2,9 @@
 /*
  * An NVMe controller in this process, on the fake device: it executes a command in the
  * doorbell write, so that tests are deterministic and instructions can be counted. It is
- * strict about what a driver tells it, and lies and fails as a test wants.
+ * strict about what a driver tells it, and lies and fails as a test wants. In commands and
+ * completions that it passes around, hooks included, all but the data pointer is in the
+ * CPU's byte order; what lies in memory, identify data too, is little-endian.
  *
  *      struct nvme_stub *stub = nvme_stub_new(NULL, NULL);
  *      stub->hooks = &lies;

@@ -48,32 +48,32 @@ static unsigned identify(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 
 	switch (cns) {
 	case NVME_CNS_CTRL:
-		data.ctrl.vid = 0x1b36;
+		data.ctrl.vid = R3_LE16(0x1b36);
 		memset(data.ctrl.mn, ' ', sizeof(data.ctrl.mn));
 		memcpy(data.ctrl.mn, model, sizeof(model) - 1);
 		data.ctrl.mdts = stub->opts.mdts;
-		data.ctrl.ver = NVME_VS(1, 4, 0);
-		data.ctrl.oaes = NVME_AEN_NS_CHANGED;
+		data.ctrl.ver = R3_LE32(NVME_VS(1, 4, 0));
+		data.ctrl.oaes = R3_LE32(NVME_AEN_NS_CHANGED);
 		data.ctrl.acl = data.ctrl.aerl = 3;
 		data.ctrl.lpa = NVME_LPA_EXTENDED;
 		data.ctrl.sqes = 0x66;
 		data.ctrl.cqes = 0x44;
-		data.ctrl.nn = STUB_NAMESPACES;
-		data.ctrl.oncs = NVME_ONCS_DSM | NVME_ONCS_WRITE_ZEROES;
+		data.ctrl.nn = R3_LE32(STUB_NAMESPACES);
+		data.ctrl.oncs = R3_LE16(NVME_ONCS_DSM | NVME_ONCS_WRITE_ZEROES);
 		data.ctrl.vwc = NVME_VWC_PRESENT;
-		data.ctrl.sgls = stub->opts.sgl;
+		data.ctrl.sgls = R3_LE32(stub->opts.sgl);
 		break;
 	case NVME_CNS_NS:
 		if (!cmd->nsid || cmd->nsid > STUB_NAMESPACES)
 			return NVME_SC_INVALID_NS;
-		data.ns.nsze = data.ns.ncap = stub->ns[cmd->nsid - 1].blocks;
+		data.ns.nsze = data.ns.ncap = R3_LE64(stub->ns[cmd->nsid - 1].blocks);
 		data.ns.lbaf[0].lbads = (uint8_t)stub->opts.lba_shift;
 		data.ns.dlfeat = NVME_DLFEAT_READ_ZERO | NVME_DLFEAT_DEAC;
 		break;
 	case NVME_CNS_NS_ACTIVE_LIST:
 		for (uint32_t id = cmd->nsid + 1; id <= STUB_NAMESPACES; id++)
 			if (stub->ns[id - 1].blocks)
-				data.list.ns[n++] = id;
+				data.list.ns[n++] = R3_LE32(id);
 		break;
 	case NVME_CNS_CSI_CTRL:
 		if (!(NVME_CAP_CSS(stub->cap) & NVME_CAP_CSS_CSI))
@@ -90,13 +90,14 @@ static unsigned identify(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 static unsigned create_queue(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 {
 	uint16_t qid = (uint16_t)cmd->cdw10, size = (uint16_t)((cmd->cdw10 >> 16) + 1);
+	uint64_t base = R3_LE64(cmd->dptr.prp[0]);
 	bool is_cq = cmd->opcode == NVME_ADMIN_CREATE_CQ;
 
 	if (!qid || qid > stub->opts.queues || (is_cq ? stub->cq[qid].size : stub->sq[qid].size))
 		return NVME_SC_QID_INVALID;
 	if (size < 2 || size > NVME_CAP_MQES(stub->cap) + 1)
 		return NVME_SC_QUEUE_SIZE;
-	if (!(cmd->cdw11 & NVME_QUEUE_PC) || cmd->dptr.prp[0] % nvme_stub_page(stub))
+	if (!(cmd->cdw11 & NVME_QUEUE_PC) || base % nvme_stub_page(stub))
 		return NVME_SC_INVALID_FIELD;
 	if (is_cq) {
 		bool irq = cmd->cdw11 & NVME_CQ_IEN;
@@ -104,17 +105,14 @@ static unsigned create_queue(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 
 		if (irq && stub->fake->irq_type != R3_IRQ_INTX && vector >= stub->fake->nirqs)
 			return NVME_SC_INVALID_VECTOR;
-		stub->cq[qid] = (struct nvme_stub_cq){.base = cmd->dptr.prp[0],
-						      .size = size,
-						      .vector = vector,
-						      .phase = 1,
-						      .irq = irq};
+		stub->cq[qid] = (struct nvme_stub_cq){
+			.base = base, .size = size, .vector = vector, .phase = 1, .irq = irq};
 		return 0;
 	}
 	if (!stub->cq[cmd->cdw11 >> 16 & 0x3f].size)
 		return NVME_SC_CQ_INVALID;
 	stub->sq[qid] = (struct nvme_stub_sq){
-		.base = cmd->dptr.prp[0], .size = size, .cqid = (uint16_t)(cmd->cdw11 >> 16)};
+		.base = base, .size = size, .cqid = (uint16_t)(cmd->cdw11 >> 16)};
 	return 0;
 }
 
@@ -161,7 +159,7 @@ static unsigned log_page(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 		page.smart.critical_warning = stub->critical_warning;
 		break;
 	case NVME_LID_CHANGED_NS:
-		page.changed.ns[0] = NVME_NSID_ALL;
+		page.changed.ns[0] = R3_LE32(NVME_NSID_ALL);
 		break;
 	default:
 		return NVME_SC_INVALID_LOG_PAGE;

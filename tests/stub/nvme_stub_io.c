@@ -28,7 +28,7 @@ static unsigned move_prps(struct nvme_stub *stub, const struct nvme_cmd *cmd, ui
 			  uint32_t len, bool to_host)
 {
 	const uint32_t page = nvme_stub_page(stub);
-	uint64_t at = cmd->dptr.prp[0];
+	uint64_t at = R3_LE64(cmd->dptr.prp[0]);
 	uint32_t step = page - (uint32_t)(at % page);
 	const uint64_t *list = &cmd->dptr.prp[1];
 	unsigned status;
@@ -37,7 +37,7 @@ static unsigned move_prps(struct nvme_stub *stub, const struct nvme_cmd *cmd, ui
 		return NVME_SC_PRP_INVALID_OFFSET;
 	if (len > step && len - step > page) {
 		uint32_t pages = (len - step + page - 1) / page;
-		uint64_t where = cmd->dptr.prp[1];
+		uint64_t where = R3_LE64(cmd->dptr.prp[1]);
 
 		/* One list that does not cross a page is all the driver makes. */
 		if (where & 7 || where % page + pages * sizeof(*list) > page)
@@ -60,7 +60,7 @@ static unsigned move_prps(struct nvme_stub *stub, const struct nvme_cmd *cmd, ui
 		len -= n;
 		if (!len)
 			return 0;
-		at = *list++;
+		at = R3_LE64(*list++);
 		step = page;
 		if (at % page)
 			return NVME_SC_PRP_INVALID_OFFSET;
@@ -77,21 +77,25 @@ static unsigned move_sgl(struct nvme_stub *stub, const struct nvme_cmd *cmd, uin
 	if (!stub->opts.sgl)
 		return NVME_SC_INVALID_FIELD;
 	if (desc->type == NVME_SGL_LAST_SEGMENT) {
-		n = desc->len / sizeof(*desc);
-		desc = fake_device_reach(stub->fake, desc->addr, desc->len, R3_DMA_DEVICE_READ);
+		n = R3_LE32(desc->len) / sizeof(*desc);
+		desc = fake_device_reach(stub->fake, R3_LE64(desc->addr), R3_LE32(desc->len),
+					 R3_DMA_DEVICE_READ);
 		if (!desc || !n)
 			return NVME_SC_SGL_INVALID_LAST;
 	}
 	for (; n && len; n--, desc++) {
-		if (desc->type != NVME_SGL_DATA || desc->len > len)
+		uint64_t at = R3_LE64(desc->addr);
+		uint32_t piece = R3_LE32(desc->len);
+
+		if (desc->type != NVME_SGL_DATA || piece > len)
 			return NVME_SC_SGL_INVALID_TYPE;
-		if (stub->opts.sgl == NVME_SGLS_DWORD && (desc->addr | desc->len) & 3)
+		if (stub->opts.sgl == NVME_SGLS_DWORD && (at | piece) & 3)
 			return NVME_SC_SGL_INVALID_DATA;
-		status = move(stub, desc->addr, data, desc->len, to_host);
+		status = move(stub, at, data, piece, to_host);
 		if (status)
 			return status;
-		data = forward(data, desc->len);
-		len -= desc->len;
+		data = forward(data, piece);
+		len -= piece;
 	}
 	return n || len ? NVME_SC_SGL_INVALID_DATA : 0;
 }
@@ -113,12 +117,15 @@ static unsigned deallocate(struct nvme_stub *stub, struct nvme_stub_ns *ns,
 					     (uint32_t)(n * sizeof(range[0])), false);
 
 	for (unsigned i = 0; !status && i < n; i++) {
-		if (range[i].slba > ns->blocks || range[i].nlb > ns->blocks - range[i].slba)
+		uint64_t slba = R3_LE64(range[i].slba);
+		uint32_t nlb = R3_LE32(range[i].nlb);
+
+		if (slba > ns->blocks || nlb > ns->blocks - slba)
 			return NVME_SC_LBA_RANGE;
-		stub->deallocated += range[i].nlb;
+		stub->deallocated += nlb;
 		if (ns->data && (cmd->cdw11 & NVME_DSM_AD))
-			memset(ns->data + (range[i].slba << stub->opts.lba_shift), 0,
-			       (size_t)range[i].nlb << stub->opts.lba_shift);
+			memset(ns->data + (slba << stub->opts.lba_shift), 0,
+			       (size_t)nlb << stub->opts.lba_shift);
 	}
 	return status;
 }

@@ -5,8 +5,9 @@
 
 static void test_passthrough(void **state)
 {
-	struct nvme_cmd identify = {.opcode = NVME_ADMIN_IDENTIFY, .cdw10 = NVME_CNS_CTRL};
-	struct nvme_cmd queues = {.opcode = NVME_ADMIN_GET_FEATURES, .cdw10 = NVME_FID_NUM_QUEUES};
+	struct nvme_cmd identify = {.opcode = NVME_ADMIN_IDENTIFY, .cdw10 = R3_LE32(NVME_CNS_CTRL)};
+	struct nvme_cmd queues = {.opcode = NVME_ADMIN_GET_FEATURES,
+				  .cdw10 = R3_LE32(NVME_FID_NUM_QUEUES)};
 	struct nvme_cmd unknown = {.opcode = 0xc0};
 	struct nvme_id_ctrl id;
 	struct r3_nvme *nvme;
@@ -31,7 +32,8 @@ static void test_refusals(void **state)
 	static const uint8_t ours[] = {NVME_ADMIN_CREATE_SQ, NVME_ADMIN_DELETE_SQ,
 				       NVME_ADMIN_CREATE_CQ, NVME_ADMIN_DELETE_CQ,
 				       NVME_ADMIN_ASYNC_EVENT};
-	struct nvme_cmd cmd = {.opcode = NVME_ADMIN_SET_FEATURES, .cdw10 = NVME_FID_NUM_QUEUES};
+	struct nvme_cmd cmd = {.opcode = NVME_ADMIN_SET_FEATURES,
+			       .cdw10 = R3_LE32(NVME_FID_NUM_QUEUES)};
 	struct r3_nvme *nvme;
 	unsigned before;
 	struct bed bed;
@@ -40,7 +42,7 @@ static void test_refusals(void **state)
 	nvme = r3_nvme_of(bed.block);
 	before = bed.stub->commands;
 	assert_int_equal(r3_nvme_admin(nvme, &cmd, NULL, 0, NULL, NULL), -EPERM);
-	cmd.cdw10 = NVME_FID_ASYNC_EVENT; /* or nobody says that a namespace changed */
+	cmd.cdw10 = R3_LE32(NVME_FID_ASYNC_EVENT); /* or nobody says that a namespace changed */
 	assert_int_equal(r3_nvme_admin(nvme, &cmd, NULL, 0, NULL, NULL), -EPERM);
 	for (unsigned i = 0; i < sizeof(ours); i++) {
 		cmd.opcode = ours[i];
@@ -88,7 +90,7 @@ static bool silent(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd 
 static void test_no_answer(void **state)
 {
 	const struct nvme_stub_hooks hooks = {.fetch = silent};
-	struct nvme_cmd cmd = {.opcode = NVME_ADMIN_IDENTIFY, .cdw10 = 0x77};
+	struct nvme_cmd cmd = {.opcode = NVME_ADMIN_IDENTIFY, .cdw10 = R3_LE32(0x77)};
 	struct bed bed;
 	uint64_t began;
 

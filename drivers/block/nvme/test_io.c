@@ -38,12 +38,12 @@ static void plain(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *data
 	struct nvme_id_ns *ns = data;
 
 	if (cns == NVME_CNS_CTRL) {
-		ctrl->oncs = oncs;
+		ctrl->oncs = R3_LE16(oncs);
 		ctrl->vwc = vwc;
 	} else if (cns == NVME_CNS_NS) {
 		ns->nsattr = nsattr;
 		ns->nsfeat = NVME_NSFEAT_OPTPERF;
-		ns->npwg = 7;
+		ns->npwg = R3_LE16(7);
 	}
 }
 
@@ -87,8 +87,8 @@ static void bounded(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *da
 	if (cns != NVME_CNS_CSI_CTRL)
 		return;
 	nvm->wzsl = wzsl;
-	nvm->dmrsl = dmrsl;
-	nvm->dmsl = dmsl;
+	nvm->dmrsl = R3_LE32(dmrsl);
+	nvm->dmsl = R3_LE64(dmsl);
 }
 
 /* Limits of commands without data, which a controller reports since 2.0. */
@@ -407,7 +407,7 @@ static bool asked, slow;
 static void report_rtd3e(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *data)
 {
 	if (cns == NVME_CNS_CTRL)
-		((struct nvme_id_ctrl *)data)->rtd3e = rtd3e;
+		((struct nvme_id_ctrl *)data)->rtd3e = R3_LE32(rtd3e);
 }
 
 static void watch_shutdown(struct nvme_stub *stub, uint64_t off, uint64_t *value)

@@ -147,12 +147,12 @@ static void rtd3e_giant(void *data)
 
 static void nsze_giant(void *data)
 {
-	((struct nvme_id_ns *)data)->nsze = UINT64_C(1) << 54; /* of 512 bytes: 2^63 */
+	((struct nvme_id_ns *)data)->nsze = R3_LE64(UINT64_C(1) << 54); /* of 512 bytes: 2^63 */
 }
 
 static void nsze_largest(void *data)
 {
-	((struct nvme_id_ns *)data)->nsze = (UINT64_C(1) << 54) - 1;
+	((struct nvme_id_ns *)data)->nsze = R3_LE64((UINT64_C(1) << 54) - 1);
 }
 
 static void lbads_0(void *data)
@@ -183,7 +183,7 @@ static void format_beyond(void *data)
 
 static void metadata(void *data)
 {
-	((struct nvme_id_ns *)data)->lbaf[0].ms = 8;
+	((struct nvme_id_ns *)data)->lbaf[0].ms = R3_LE16(8);
 }
 
 static void protected(void *data)
@@ -200,13 +200,13 @@ static void npwg_absurd(void *data)
 static void list_endless(void *data)
 {
 	for (unsigned i = 0; i < NVME_LIST_MAX; i++)
-		((struct nvme_ns_list *)data)->ns[i] = 1 + i;
+		((struct nvme_ns_list *)data)->ns[i] = R3_LE32(1 + i);
 }
 
 static void list_backwards(void *data)
 {
 	for (unsigned i = 0; i < NVME_LIST_MAX; i++)
-		((struct nvme_ns_list *)data)->ns[i] = NVME_LIST_MAX - i;
+		((struct nvme_ns_list *)data)->ns[i] = R3_LE32(NVME_LIST_MAX - i);
 }
 
 static void test_identify(void **state)
@@ -380,7 +380,7 @@ static void test_unknown_commands(void **state)
 		if (!lies[i].sqhd) {
 			struct nvme_id_ctrl id;
 			struct nvme_cmd cmd = {.opcode = NVME_ADMIN_IDENTIFY,
-					       .cdw10 = NVME_CNS_CTRL};
+					       .cdw10 = R3_LE32(NVME_CNS_CTRL)};
 
 			assert_int_equal(r3_nvme_admin(r3_nvme_of(bed.block), &cmd, &id, sizeof(id),
 						       NULL, NULL),

@@ -15,14 +15,14 @@ static void check_prps(const union nvme_dptr *dptr, const struct r3_dma_seg *seg
 		       uint32_t page)
 {
 	const uint64_t *next = &dptr->prp[1];
-	uint64_t at = dptr->prp[0], step = page - at % page, len = 0, in_seg = 0;
+	uint64_t at = R3_LE64(dptr->prp[0]), step = page - at % page, len = 0, in_seg = 0;
 	unsigned entries = 0, i = 0;
 
 	for (unsigned s = 0; s < nseg; s++)
 		len += seg[s].len;
 	assert_int_equal(at & 3, 0);
 	if (len > step + page) {
-		assert_int_equal(dptr->prp[1], LIST_IOVA);
+		assert_int_equal(R3_LE64(dptr->prp[1]), LIST_IOVA);
 		next = list;
 	}
 	while (len) {
@@ -45,7 +45,7 @@ static void check_prps(const union nvme_dptr *dptr, const struct r3_dma_seg *seg
 		if (!len)
 			break;
 		assert_true(entries++ < sizeof(list) / sizeof(list[0]));
-		at = *next++;
+		at = R3_LE64(*next++);
 		step = page;
 		assert_int_equal(at % page, 0);
 	}
@@ -141,18 +141,18 @@ static void test_sgl(void **state)
 
 	assert_int_equal(nvme_sgl_build(&dptr, seg, 1, descs, (r3_iova){LIST_IOVA}), 0);
 	assert_int_equal(dptr.sgl.type, NVME_SGL_DATA);
-	assert_int_equal(dptr.sgl.addr, seg[0].addr.v);
-	assert_int_equal(dptr.sgl.len, seg[0].len);
+	assert_int_equal(R3_LE64(dptr.sgl.addr), seg[0].addr.v);
+	assert_int_equal(R3_LE32(dptr.sgl.len), seg[0].len);
 
 	for (unsigned n = 2; n <= NVME_MAX_SEGS; n++) {
 		assert_int_equal(nvme_sgl_build(&dptr, seg, n, descs, (r3_iova){LIST_IOVA}), 0);
 		assert_int_equal(dptr.sgl.type, NVME_SGL_LAST_SEGMENT);
-		assert_int_equal(dptr.sgl.addr, LIST_IOVA);
-		assert_int_equal(dptr.sgl.len, n * sizeof(descs[0]));
+		assert_int_equal(R3_LE64(dptr.sgl.addr), LIST_IOVA);
+		assert_int_equal(R3_LE32(dptr.sgl.len), n * sizeof(descs[0]));
 		for (unsigned i = 0; i < n; i++) {
 			assert_int_equal(descs[i].type, NVME_SGL_DATA);
-			assert_int_equal(descs[i].addr, seg[i].addr.v);
-			assert_int_equal(descs[i].len, seg[i].len);
+			assert_int_equal(R3_LE64(descs[i].addr), seg[i].addr.v);
+			assert_int_equal(R3_LE32(descs[i].len), seg[i].len);
 		}
 	}
 	assert_int_equal(nvme_sgl_build(&dptr, seg, NVME_MAX_SEGS + 1, descs, (r3_iova){LIST_IOVA}),
