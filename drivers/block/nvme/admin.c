@@ -99,8 +99,9 @@ void nvme_admin_poll(struct r3_nvme *nvme)
 			admin->slot[role].busy = false;
 			admin->slot[role].done = true;
 		} else {
-			nvme_lie(nvme, "admin completion of unknown command 0x%x of queue %u", cid,
-				 R3_LE16(cqe->sqid));
+			r3_ctrl_lie(&nvme->ctrl,
+				    "admin completion of unknown command 0x%x of queue %u", cid,
+				    R3_LE16(cqe->sqid));
 		}
 		nvme_pair_pop(pair);
 	}
@@ -113,12 +114,13 @@ static int execute(struct r3_nvme *nvme, const struct nvme_cmd *cmd, uint32_t *r
 		   uint32_t *status)
 {
 	struct nvme_admin *admin = &nvme->admin;
-	struct r3_wait wait = r3_wait_begin(nvme->clock, admin->timeout);
+	struct r3_wait wait = r3_wait_begin(nvme->ctrl.clock, admin->timeout);
 	uint32_t csts;
 	int rc = nvme_admin_post(nvme, NVME_ROLE_SYNC, cmd);
 
 	if (rc < 0)
-		return r3_error_set(EBUSY, "%s: an admin command is still in flight", nvme->name);
+		return r3_error_set(EBUSY, "%s: an admin command is still in flight",
+				    nvme->ctrl.name);
 	for (;;) {
 		nvme_admin_poll(nvme);
 		if (admin->slot[NVME_ROLE_SYNC].done)
@@ -130,7 +132,7 @@ static int execute(struct r3_nvme *nvme, const struct nvme_cmd *cmd, uint32_t *r
 			return r3_error_set(
 				ETIMEDOUT,
 				"%s: admin command 0x%02x did not complete in %" PRIu64 " ms",
-				nvme->name, cmd->opcode, admin->timeout / R3_NSEC_PER_MSEC);
+				nvme->ctrl.name, cmd->opcode, admin->timeout / R3_NSEC_PER_MSEC);
 	}
 	admin->slot[NVME_ROLE_SYNC].done = false;
 
@@ -143,7 +145,7 @@ static int execute(struct r3_nvme *nvme, const struct nvme_cmd *cmd, uint32_t *r
 		*status = sc;
 	if (sc)
 		return r3_error_set(EIO, "%s: admin command 0x%02x failed with status 0x%03x",
-				    nvme->name, cmd->opcode, sc);
+				    nvme->ctrl.name, cmd->opcode, sc);
 	return 0;
 }
 
@@ -187,8 +189,8 @@ int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uin
 
 	if (status)
 		*status = 0;
-	if (nvme->gone)
-		return r3_error_set(ENODEV, "%s: the device is gone", nvme->name);
+	if (nvme->ctrl.gone)
+		return r3_error_set(ENODEV, "%s: the device is gone", nvme->ctrl.name);
 	if (len)
 		rc = map_data(nvme, &own, data, len);
 	if (rc < 0)
@@ -199,10 +201,10 @@ int nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, uin
 		return rc;
 	}
 	/* Not answered: the memory is the controller's until it is disabled. */
-	if (!nvme->starting) {
+	if (!nvme->ctrl.starting) {
 		snprintf(why, sizeof(why), "%s", r3_error_text());
-		(void)nvme_recover(nvme, why);
-		if (rc == -ENODEV && !nvme->gone)
+		(void)r3_ctrl_recover(&nvme->ctrl, why);
+		if (rc == -ENODEV && !nvme->ctrl.gone)
 			rc = -EIO; /* somebody had reset it, and it is back */
 		r3_error_set(-rc, "%s", why);
 	}
@@ -240,8 +242,8 @@ static bool is_ours(const struct nvme_cmd *cmd)
 
 static bool has_queues(const struct r3_nvme *nvme)
 {
-	for (unsigned qid = 1; qid <= nvme->nqueues; qid++)
-		if (nvme->queue[qid])
+	for (unsigned i = 0; i < nvme->ctrl.nqueues; i++)
+		if (nvme->ctrl.queue[i])
 			return true;
 	return false;
 }
@@ -267,16 +269,16 @@ int r3_nvme_admin(struct r3_nvme *nvme, const struct nvme_cmd *cmd, void *data, 
 
 	if (is_ours(cmd))
 		return r3_error_set(EPERM, "%s: admin command 0x%02x is the driver's own",
-				    nvme->name, cmd->opcode);
+				    nvme->ctrl.name, cmd->opcode);
 	/* Another block size, and requests would hit other bytes. */
 	if (cmd->opcode == NVME_ADMIN_FORMAT_NVM && has_queues(nvme))
-		return r3_error_set(EBUSY, "%s: close all queues before a format", nvme->name);
+		return r3_error_set(EBUSY, "%s: close all queues before a format", nvme->ctrl.name);
 	if (len && (!data || !(cmd->opcode & (NVME_OPCODE_TO_CTRL | NVME_OPCODE_FROM_CTRL))))
-		return r3_error_set(EINVAL, "%s: admin command 0x%02x moves no data", nvme->name,
-				    cmd->opcode);
+		return r3_error_set(EINVAL, "%s: admin command 0x%02x moves no data",
+				    nvme->ctrl.name, cmd->opcode);
 	if (len & 3 || len > nvme->max_len)
 		return r3_error_set(EINVAL, "%s: %u bytes of data: at most %u, and a multiple of 4",
-				    nvme->name, len, nvme->max_len);
+				    nvme->ctrl.name, len, nvme->max_len);
 
 	int rc = nvme_admin(nvme, &own, data, len, result, status);
 
@@ -293,13 +295,13 @@ int r3_nvme_log(struct r3_nvme *nvme, uint8_t lid, uint32_t nsid, uint64_t off, 
 
 	if (!len || (len | off) & 3)
 		return r3_error_set(EINVAL, "%s: log page: offset and length are multiples of 4",
-				    nvme->name);
+				    nvme->ctrl.name);
 	if (most > nvme->max_len)
 		most = nvme->max_len;
 	if (!extended && (off || len > most))
 		return r3_error_set(EINVAL,
 				    "%s: log page: the controller reads the first %u bytes only",
-				    nvme->name, most);
+				    nvme->ctrl.name, most);
 	for (uint32_t done = 0, n; done < len; done += n) {
 		uint64_t at = off + done;
 

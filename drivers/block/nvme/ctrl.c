@@ -15,40 +15,40 @@
 
 int nvme_ctrl_probe(struct r3_nvme *nvme)
 {
-	int rc = r3_pci_enable(nvme->dev, R3_PCI_MEMORY | R3_PCI_MASTER, 0);
+	int rc = r3_pci_enable(nvme->ctrl.dev, R3_PCI_MEMORY | R3_PCI_MASTER, 0);
 
 	if (rc < 0)
 		return rc;
-	rc = r3_device_region(nvme->dev, R3_REGION_BAR0, &nvme->bar);
+	rc = r3_device_region(nvme->ctrl.dev, R3_REGION_BAR0, &nvme->bar);
 	if (rc < 0)
 		return rc;
 	if (nvme->bar->size < nvme_cq_doorbell(0, 0) + 4)
 		return r3_error_set(EIO, "%s: BAR 0 of %" PRIu64 " bytes is too small for NVMe",
-				    nvme->name, nvme->bar->size);
+				    nvme->ctrl.name, nvme->bar->size);
 
 	uint64_t cap = r3_read64(nvme->bar, NVME_REG_CAP);
 	unsigned mps = NVME_CAP_MPSMIN(cap), dstrd = NVME_CAP_DSTRD(cap);
 
 	if (cap == UINT64_MAX)
 		return r3_error_set(ENODEV, "%s: registers read all ones: the device is gone",
-				    nvme->name);
+				    nvme->ctrl.name);
 	if (!(NVME_CAP_CSS(cap) & (NVME_CAP_CSS_NVM | NVME_CAP_CSS_CSI)))
 		return r3_error_set(EIO, "%s: the controller has no NVM command set (CAP.CSS 0x%x)",
-				    nvme->name, NVME_CAP_CSS(cap));
+				    nvme->ctrl.name, NVME_CAP_CSS(cap));
 	if (NVME_CAP_MQES(cap) < 1)
 		return r3_error_set(EIO,
 				    "%s: the controller has no room in its queues (CAP.MQES 0)",
-				    nvme->name);
+				    nvme->ctrl.name);
 	if (mps > NVME_CAP_MPSMAX(cap) || (UINT64_C(4096) << mps) > PAGE_MAX)
 		return r3_error_set(EIO,
 				    "%s: the controller wants pages of 2^%u bytes (CAP.MPSMIN %u, "
 				    "MPSMAX %u); at most %u bytes are supported",
-				    nvme->name, 12 + mps, mps, NVME_CAP_MPSMAX(cap), PAGE_MAX);
+				    nvme->ctrl.name, 12 + mps, mps, NVME_CAP_MPSMAX(cap), PAGE_MAX);
 	if (nvme_cq_doorbell(1, dstrd) + 4 > nvme->bar->size)
 		return r3_error_set(EIO,
 				    "%s: the doorbells (CAP.DSTRD %u) lie beyond BAR 0 of %" PRIu64
 				    " bytes",
-				    nvme->name, dstrd, nvme->bar->size);
+				    nvme->ctrl.name, dstrd, nvme->bar->size);
 	nvme->cap = cap;
 	nvme->page = 4096u << mps;
 	/* TO counts in units; a controller that says 0 still gets one. */
@@ -61,17 +61,17 @@ int nvme_ctrl_health(struct r3_nvme *nvme, uint32_t *csts)
 	uint32_t value = r3_read32(nvme->bar, NVME_REG_CSTS);
 
 	*csts = value;
-	if (value == UINT32_MAX || r3_device_gone(nvme->dev))
-		return r3_error_set(ENODEV, "%s: the device is gone", nvme->name);
+	if (value == UINT32_MAX || r3_device_gone(nvme->ctrl.dev))
+		return r3_error_set(ENODEV, "%s: the device is gone", nvme->ctrl.name);
 	if (value & NVME_CSTS_CFS)
 		return r3_error_set(EIO, "%s: the controller reports a fatal error (CSTS.CFS)",
-				    nvme->name);
+				    nvme->ctrl.name);
 	return 0;
 }
 
 static int wait_ready(struct r3_nvme *nvme, bool ready)
 {
-	struct r3_wait wait = r3_wait_begin(nvme->clock, nvme->ready_ns);
+	struct r3_wait wait = r3_wait_begin(nvme->ctrl.clock, nvme->ready_ns);
 	uint32_t csts;
 
 	for (;;) {
@@ -86,13 +86,14 @@ static int wait_ready(struct r3_nvme *nvme, bool ready)
 			return r3_error_set(ETIMEDOUT,
 					    "%s: the controller did not become %s within %" PRIu64
 					    " ms (CAP.TO), CSTS 0x%x",
-					    nvme->name, ready ? "ready" : "disabled",
+					    nvme->ctrl.name, ready ? "ready" : "disabled",
 					    nvme->ready_ns / R3_NSEC_PER_MSEC, csts);
 	}
 }
 
-int nvme_ctrl_disable(struct r3_nvme *nvme)
+int nvme_ctrl_disable(struct r3_ctrl *ctrl)
 {
+	struct r3_nvme *nvme = (struct r3_nvme *)ctrl;
 	uint32_t cc = r3_read32(nvme->bar, NVME_REG_CC);
 
 	r3_write32(nvme->bar, NVME_REG_CC, cc & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
@@ -101,10 +102,10 @@ int nvme_ctrl_disable(struct r3_nvme *nvme)
 
 void nvme_ctrl_fence(struct r3_nvme *nvme)
 {
-	if (nvme_ctrl_disable(nvme) == 0)
+	if (nvme_ctrl_disable(&nvme->ctrl) == 0)
 		return;
 	r3_log(R3_LOG_WARN, "%s", r3_error_text());
-	(void)r3_pci_enable(nvme->dev, 0, R3_PCI_MASTER);
+	(void)r3_pci_enable(nvme->ctrl.dev, 0, R3_PCI_MASTER);
 }
 
 /* CC.EN must not change before CSTS.RDY has followed its last change (3.1.5): whoever had
@@ -177,7 +178,7 @@ static int identify(struct r3_nvme *nvme)
 		return r3_error_set(EIO,
 				    "%s: absurd Identify Controller data: queue entry sizes 0x%x "
 				    "and 0x%x do not allow 64 and 16 bytes",
-				    nvme->name, id->sqes, id->cqes);
+				    nvme->ctrl.name, id->sqes, id->cqes);
 	nvme->max_len = NVME_MAX_LEN;
 	if (id->mdts && id->mdts < 16 && (nvme->page << id->mdts) < NVME_MAX_LEN)
 		nvme->max_len = nvme->page << id->mdts;
@@ -208,8 +209,8 @@ static int ask_queues(struct r3_nvme *nvme)
 	uint32_t got;
 	int rc;
 
-	if (nvme->nqueues)
-		ask = nvme->nqueues;
+	if (nvme->ctrl.nqueues)
+		ask = nvme->ctrl.nqueues;
 	rc = set_feature(nvme, NVME_FID_NUM_QUEUES, (ask - 1) << 16 | (ask - 1), &got, NULL);
 	if (rc < 0)
 		return rc;
@@ -221,10 +222,10 @@ static int ask_queues(struct r3_nvme *nvme)
 		ask = sqs;
 	if (cqs < ask)
 		ask = cqs;
-	if (nvme->nqueues && ask < nvme->nqueues)
-		return r3_error_set(EIO, "%s: %u I/O queues after a reset, %u before", nvme->name,
-				    ask, nvme->nqueues);
-	nvme->nqueues = ask;
+	if (nvme->ctrl.nqueues && ask < nvme->ctrl.nqueues)
+		return r3_error_set(EIO, "%s: %u I/O queues after a reset, %u before",
+				    nvme->ctrl.name, ask, nvme->ctrl.nqueues);
+	nvme->ctrl.nqueues = ask;
 	return 0;
 }
 
@@ -238,19 +239,20 @@ static int ask_events(struct r3_nvme *nvme)
 	if (rc < 0 && !status)
 		return rc;
 	if (rc < 0)
-		r3_log(R3_LOG_INFO, "%s: events stay as they are: %s", nvme->name, r3_error_text());
+		r3_log(R3_LOG_INFO, "%s: events stay as they are: %s", nvme->ctrl.name,
+		       r3_error_text());
 	nvme->events_off = false;
 	nvme_event_arm(nvme);
 	return 0;
 }
 
-int nvme_ctrl_start(struct r3_nvme *nvme)
+int nvme_ctrl_start(struct r3_ctrl *ctrl)
 {
+	struct r3_nvme *nvme = (struct r3_nvme *)ctrl;
 	int rc;
 
-	nvme->starting = true;
 	settle(nvme);
-	rc = nvme_ctrl_disable(nvme);
+	rc = nvme_ctrl_disable(ctrl);
 	if (rc == 0)
 		rc = enable(nvme);
 	if (rc == 0)
@@ -259,7 +261,6 @@ int nvme_ctrl_start(struct r3_nvme *nvme)
 		rc = ask_queues(nvme);
 	if (rc == 0)
 		rc = ask_events(nvme);
-	nvme->starting = false;
 	return rc;
 }
 
@@ -268,7 +269,7 @@ void nvme_ctrl_shutdown(struct r3_nvme *nvme)
 	uint64_t limit = R3_LE32(nvme->id.rtd3e) * R3_NSEC_PER_USEC;
 	uint32_t csts, cc = r3_read32(nvme->bar, NVME_REG_CC);
 
-	if (nvme->gone)
+	if (nvme->ctrl.gone)
 		return;
 	if (nvme_ctrl_health(nvme, &csts) < 0) {
 		nvme_ctrl_fence(nvme); /* a failed controller can still transfer */
@@ -285,6 +286,6 @@ void nvme_ctrl_shutdown(struct r3_nvme *nvme)
 	if (r3_region_wait32(nvme->bar, NVME_REG_CSTS, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_COMPLETE,
 			     limit, &csts) < 0)
 		r3_log(R3_LOG_WARN, "%s: no orderly shutdown within %" PRIu64 " ms (CSTS 0x%x)",
-		       nvme->name, limit / R3_NSEC_PER_MSEC, csts);
+		       nvme->ctrl.name, limit / R3_NSEC_PER_MSEC, csts);
 	nvme_ctrl_fence(nvme);
 }

@@ -6,14 +6,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
-#define TICKS_OF_TIMEOUT  8
 #define ADMIN_TIMEOUT_MIN R3_NSEC_PER_SEC
-#define TICK_MIN          R3_NSEC_PER_MSEC
-#define TICK_MAX          (500 * R3_NSEC_PER_MSEC)
 
 /* ---- DMA ---- */
 
@@ -26,10 +20,10 @@ static int make_tags(struct r3_nvme *nvme)
 					       .alignment = 4,
 					       .max_len = NVME_MAX_LEN,
 					       .virt_boundary = nvme->page};
-	int rc = r3_dma_tag_create(nvme->dev, NULL, &ring, &nvme->ring_tag);
+	int rc = r3_dma_tag_create(nvme->ctrl.dev, NULL, &ring, &nvme->ring_tag);
 
 	if (rc == 0)
-		rc = r3_dma_tag_create(nvme->dev, NULL, &prp, &nvme->prp_tag);
+		rc = r3_dma_tag_create(nvme->ctrl.dev, NULL, &prp, &nvme->prp_tag);
 	return rc;
 }
 
@@ -45,81 +39,73 @@ static int make_data_tag(struct r3_nvme *nvme)
 					       .virt_boundary = unit};
 
 	if (nvme->sgl)
-		return r3_dma_tag_create(nvme->dev, NULL, &sgl, &nvme->data_tag);
+		return r3_dma_tag_create(nvme->ctrl.dev, NULL, &sgl, &nvme->data_tag);
 	nvme->data_tag = r3_dma_tag_ref(nvme->prp_tag);
 	return 0;
 }
 
-/* ---- time and descriptors ---- */
+/* ---- the controller's life ---- */
 
-static void set_times(struct r3_nvme *nvme, uint64_t timeout)
+static int health(struct r3_ctrl *ctrl)
 {
-	uint64_t io = timeout ? timeout : NVME_IO_TIMEOUT;
-	uint64_t tick = io / TICKS_OF_TIMEOUT;
+	uint32_t csts;
 
-	if (tick < TICK_MIN)
-		tick = TICK_MIN;
-	if (tick > TICK_MAX)
-		tick = TICK_MAX;
-	/* What is short for a request can be too short for an Identify. */
+	return nvme_ctrl_health((struct r3_nvme *)ctrl, &csts);
+}
+
+static void tell(struct r3_ctrl *ctrl, enum r3_block_event_type type, uint32_t detail)
+{
+	struct r3_nvme *nvme = (struct r3_nvme *)ctrl;
+
+	if (type == R3_BLOCK_EVENT_RESET)
+		nvme->ns_stale = true; /* it forgot events that were not told yet */
+	for (struct nvme_ns *ns = nvme->namespaces; ns; ns = ns->next) {
+		if (type == R3_BLOCK_EVENT_GONE)
+			nvme_ns_gone(ns);
+		else
+			nvme_ns_event(ns, type, detail);
+	}
+}
+
+static void pin(struct r3_ctrl *ctrl, bool mask)
+{
+	r3_write32(((struct r3_nvme *)ctrl)->bar, mask ? NVME_REG_INTMS : NVME_REG_INTMC, 1);
+}
+
+static const struct r3_ctrl_ops ctrl_ops = {
+	.disable = nvme_ctrl_disable,
+	.start = nvme_ctrl_start,
+	.queue_create = nvme_queue_create,
+	.collect = nvme_io_collect,
+	.ring = nvme_io_ring,
+	.again = nvme_io_again,
+	.cancel = nvme_io_cancel,
+	.health = health,
+	.tell = tell,
+	.poll = nvme_event_poll,
+	.tick = nvme_event_tick,
+	.pin = pin,
+};
+
+static void set_admin_timeout(struct r3_nvme *nvme, uint64_t timeout)
+{
 	nvme->admin.timeout = timeout ? timeout : NVME_ADMIN_TIMEOUT;
+	/* What is short for a request can be too short for an Identify. */
 	if (nvme->admin.timeout < ADMIN_TIMEOUT_MIN)
 		nvme->admin.timeout = ADMIN_TIMEOUT_MIN;
-	nvme->tick_ns = tick;
-	nvme->io_ticks = io / tick < UINT32_MAX / 4 ? (uint32_t)(io / tick) : UINT32_MAX / 4;
-	nvme->ticked = r3_clock_now(nvme->clock);
 }
-
-int nvme_watch(int epoll, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN};
-
-	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-}
-
-static int open_fds(struct r3_nvme *nvme)
-{
-	const struct timespec tick = {.tv_nsec = (long)nvme->tick_ns};
-	const struct itimerspec every = {.it_interval = tick, .it_value = tick};
-
-	nvme->epoll = epoll_create1(EPOLL_CLOEXEC);
-	nvme->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (nvme->epoll < 0 || nvme->timer < 0 ||
-	    timerfd_settime(nvme->timer, 0, &every, NULL) < 0 ||
-	    nvme_watch(nvme->epoll, nvme->timer) < 0 ||
-	    nvme_watch(nvme->epoll, r3_irq_fd(nvme->irq, 0)) < 0 ||
-	    (r3_device_fd(nvme->dev) >= 0 && nvme_watch(nvme->epoll, r3_device_fd(nvme->dev)) < 0))
-		return r3_error_set(errno, "%s: event descriptors: %s", nvme->name,
-				    strerror(errno));
-	return 0;
-}
-
-static void close_fds(struct r3_nvme *nvme)
-{
-	if (nvme->timer >= 0)
-		close(nvme->timer);
-	if (nvme->epoll >= 0)
-		close(nvme->epoll);
-}
-
-/* ---- the controller's life ---- */
 
 int r3_nvme_open(struct r3_device *dev, const struct r3_block_opts *opts, struct r3_nvme **out)
 {
 	struct r3_nvme *nvme = calloc(1, sizeof(*nvme));
 	struct r3_kept_text why;
-	unsigned vectors;
 	int rc;
 
 	if (!nvme)
 		return r3_error_set(ENOMEM, "%s: no memory", r3_device_get_info(dev)->name);
-	nvme->dev = dev;
-	nvme->name = r3_device_get_info(dev)->name;
-	nvme->clock = r3_device_clock(dev);
-	nvme->epoll = nvme->timer = -1;
-	nvme->read_only = opts && opts->read_only;
-	nvme_event_ration(nvme);
-	set_times(nvme, opts ? opts->timeout_ns : 0);
+	r3_ctrl_init(&nvme->ctrl, &ctrl_ops, dev, opts);
+	set_admin_timeout(nvme, opts ? opts->timeout_ns : 0);
+	nvme->event_budget = NVME_EVENTS_PER_TICK;
 
 	rc = nvme_ctrl_probe(nvme);
 	if (rc < 0)
@@ -130,38 +116,26 @@ int r3_nvme_open(struct r3_device *dev, const struct r3_block_opts *opts, struct
 	rc = nvme_admin_alloc(nvme);
 	if (rc < 0)
 		goto free_tags;
-	rc = nvme_ctrl_start(nvme);
+	rc = nvme_ctrl_start(&nvme->ctrl);
 	if (rc < 0)
 		goto stop;
 	rc = make_data_tag(nvme);
 	if (rc < 0)
 		goto stop;
-	nvme->queue = calloc(nvme->nqueues + 1, sizeof(*nvme->queue));
-	if (!nvme->queue) {
-		rc = r3_error_set(ENOMEM, "%s: no memory", nvme->name);
+	rc = r3_ctrl_open(&nvme->ctrl);
+	if (rc < 0)
 		goto stop;
-	}
-	vectors = nvme->nqueues + 1 < NVME_VECTORS_MAX ? nvme->nqueues + 1 : NVME_VECTORS_MAX;
-	rc = r3_irq_enable(dev, R3_IRQ_BEST, 1, vectors, &nvme->irq);
-	if (rc < 0)
-		goto free_queues;
-	rc = open_fds(nvme);
-	if (rc < 0)
-		goto disable_irq;
-	r3_log(R3_LOG_INFO, "%s: NVMe, %u I/O queues, %u %s vectors", nvme->name, nvme->nqueues,
-	       r3_irq_count(nvme->irq), r3_irq_type_name(r3_irq_get_type(nvme->irq)));
+	r3_log(R3_LOG_INFO, "%s: NVMe, %u I/O queues, %u %s vectors", nvme->ctrl.name,
+	       nvme->ctrl.nqueues, r3_irq_count(nvme->ctrl.irq),
+	       r3_irq_type_name(r3_irq_get_type(nvme->ctrl.irq)));
 	*out = nvme;
 	return 0;
 
-disable_irq:
-	close_fds(nvme);
-	r3_irq_disable(nvme->irq);
-free_queues:
-	free(nvme->queue);
 stop:
 	r3_error_keep(&why);
 	nvme_ctrl_fence(nvme);
 	r3_error_put_back(&why);
+	r3_ctrl_close(&nvme->ctrl);
 	nvme_admin_free(nvme);
 free_tags:
 	r3_dma_tag_unref(nvme->data_tag);
@@ -180,9 +154,7 @@ static void stop(struct r3_nvme *nvme)
 	r3_error_keep(&why);
 	nvme_ctrl_shutdown(nvme);
 	r3_error_put_back(&why);
-	close_fds(nvme);
-	r3_irq_disable(nvme->irq);
-	free(nvme->queue);
+	r3_ctrl_close(&nvme->ctrl);
 	nvme_admin_free(nvme);
 	r3_dma_tag_unref(nvme->data_tag);
 	r3_dma_tag_unref(nvme->prp_tag);
@@ -196,7 +168,7 @@ void r3_nvme_close(struct r3_nvme *nvme)
 
 	if (!nvme)
 		return;
-	dev = nvme->dev;
+	dev = nvme->ctrl.dev;
 	stop(nvme);
 	r3_device_close(dev);
 }
@@ -221,7 +193,7 @@ static int attach(struct r3_device *dev, const struct r3_block_opts *opts, struc
 		rc = r3_nvme_namespaces(nvme, &nsid, 1);
 		if (rc == 0)
 			rc = r3_error_set(ENODEV, "%s: the controller has no active namespace",
-					  nvme->name);
+					  nvme->ctrl.name);
 		if (rc < 0)
 			goto stop;
 	}

@@ -28,28 +28,30 @@ static int check_format(struct r3_nvme *nvme, uint32_t nsid, const struct nvme_i
 	const struct nvme_lbaf *format = &id->lbaf[index];
 
 	if (!id->nsze)
-		return r3_error_set(ENODEV, "%s: namespace %u is not active", nvme->name, nsid);
+		return r3_error_set(ENODEV, "%s: namespace %u is not active", nvme->ctrl.name,
+				    nsid);
 	if (index > id->nlbaf)
 		return r3_error_set(EIO, "%s: namespace %u has LBA format %u of %u: absurd",
-				    nvme->name, nsid, index, id->nlbaf + 1u);
+				    nvme->ctrl.name, nsid, index, id->nlbaf + 1u);
 	if (format->lbads < LBA_SHIFT_MIN || format->lbads > LBA_SHIFT_MAX)
 		return r3_error_set(EIO,
 				    "%s: namespace %u has blocks of 2^%u bytes; 2^%u to 2^%u are "
 				    "supported",
-				    nvme->name, nsid, format->lbads, LBA_SHIFT_MIN, LBA_SHIFT_MAX);
+				    nvme->ctrl.name, nsid, format->lbads, LBA_SHIFT_MIN,
+				    LBA_SHIFT_MAX);
 	if (format->ms)
 		return r3_error_set(EIO,
 				    "%s: namespace %u is formatted with %u bytes of metadata per "
 				    "block: format it without",
-				    nvme->name, nsid, R3_LE16(format->ms));
+				    nvme->ctrl.name, nsid, R3_LE16(format->ms));
 	if (R3_LE64(id->nsze) > (uint64_t)INT64_MAX >> format->lbads)
 		return r3_error_set(EIO, "%s: namespace %u of %" PRIu64 " blocks of 2^%u: absurd",
-				    nvme->name, nsid, R3_LE64(id->nsze), format->lbads);
+				    nvme->ctrl.name, nsid, R3_LE64(id->nsze), format->lbads);
 	if (UINT32_C(1) << format->lbads > nvme->max_len)
 		return r3_error_set(EIO,
 				    "%s: namespace %u has blocks of 2^%u bytes, and the controller "
 				    "transfers %u at most",
-				    nvme->name, nsid, format->lbads, nvme->max_len);
+				    nvme->ctrl.name, nsid, format->lbads, nvme->max_len);
 	*lba_shift = format->lbads;
 	return 0;
 }
@@ -75,11 +77,11 @@ static struct r3_block_limits limits_of(const struct r3_nvme *nvme, const struct
 		.max_len = at_most(nvme->max_len, NLB_MAX << shift),
 		.max_sg = NVME_MAX_SEGS,
 		.features = R3_BLOCK_FUA,
-		.max_queues = nvme->nqueues,
+		.max_queues = nvme->ctrl.nqueues,
 		.max_depth = mqes < NVME_DEPTH_MAX ? mqes : NVME_DEPTH_MAX,
 	};
 
-	if (nvme->read_only || (id->nsattr & NVME_NSATTR_WRITE_PROTECTED))
+	if (nvme->ctrl.read_only || (id->nsattr & NVME_NSATTR_WRITE_PROTECTED))
 		limits.features |= R3_BLOCK_READ_ONLY;
 	if (nvme->id.vwc & NVME_VWC_PRESENT)
 		limits.features |= R3_BLOCK_VOLATILE_CACHE;
@@ -103,7 +105,8 @@ static int identify(struct nvme_ns *ns, struct r3_block_limits *limits, uint8_t 
 	int rc = nvme_identify(nvme, NVME_CNS_NS, ns->nsid, &id, &status);
 
 	if (rc < 0 && status == NVME_SC_INVALID_NS)
-		return r3_error_set(ENODEV, "%s: there is no namespace %u", nvme->name, ns->nsid);
+		return r3_error_set(ENODEV, "%s: there is no namespace %u", nvme->ctrl.name,
+				    ns->nsid);
 	if (rc == 0)
 		rc = check_format(nvme, ns->nsid, &id, shift);
 	if (rc < 0)
@@ -150,7 +153,7 @@ static int ns_dispatch(struct r3_block *block, struct r3_block_event *events, un
 {
 	struct nvme_ns *ns = (struct nvme_ns *)block;
 
-	nvme_dispatch(ns->nvme);
+	r3_ctrl_dispatch(&ns->nvme->ctrl);
 	return r3_pending_take(&ns->pending, events, max);
 }
 
@@ -161,12 +164,11 @@ void nvme_ns_gone(struct nvme_ns *ns)
 	if (ns->gone)
 		return;
 	ns->gone = true;
-	for (unsigned qid = 1; qid <= nvme->nqueues; qid++) {
-		struct nvme_queue *q = nvme->queue[qid];
+	for (unsigned i = 0; i < nvme->ctrl.nqueues; i++) {
+		struct r3_hwq *q = nvme->ctrl.queue[i];
 
-		/* What the controller has completes as usual. */
-		if (q && q->ns == ns)
-			__atomic_store_n(&q->gone, true, __ATOMIC_RELAXED);
+		if (q && ((struct nvme_queue *)q)->ns == ns)
+			r3_hwq_refuse(q);
 	}
 	nvme_ns_event(ns, R3_BLOCK_EVENT_GONE, 0);
 }
@@ -180,7 +182,7 @@ void nvme_ns_refresh(struct nvme_ns *ns)
 	if (ns->gone)
 		return;
 	rc = identify(ns, &limits, &shift, &dlfeat);
-	if (ns->nvme->gone)
+	if (ns->nvme->ctrl.gone)
 		return;
 	if (rc == -ETIMEDOUT || rc == -EBUSY) { /* no answer says nothing of the namespace */
 		ns->nvme->ns_stale = true;
@@ -206,7 +208,7 @@ void nvme_ns_refresh(struct nvme_ns *ns)
 void nvme_ns_refresh_all(struct r3_nvme *nvme)
 {
 	nvme->ns_stale = false;
-	for (struct nvme_ns *ns = nvme->namespaces; ns && !nvme->gone; ns = ns->next)
+	for (struct nvme_ns *ns = nvme->namespaces; ns && !nvme->ctrl.gone; ns = ns->next)
 		nvme_ns_refresh(ns);
 }
 
@@ -233,14 +235,14 @@ static int ns_fd(const struct r3_block *block)
 
 static struct r3_device *ns_device(const struct r3_block *block)
 {
-	return ((const struct nvme_ns *)block)->nvme->dev;
+	return ((const struct nvme_ns *)block)->nvme->ctrl.dev;
 }
 
 static int ns_alloc(struct r3_block *block, size_t len, void **out)
 {
 	struct r3_nvme *nvme = ((struct nvme_ns *)block)->nvme;
 	struct r3_arena *arena;
-	int rc = r3_device_arena(nvme->dev, &arena);
+	int rc = r3_device_arena(nvme->ctrl.dev, &arena);
 
 	return rc < 0 ? rc : r3_arena_alloc(arena, len, nvme->page, out);
 }
@@ -249,7 +251,7 @@ static void ns_free(struct r3_block *block, void *ptr)
 {
 	struct r3_arena *arena;
 
-	if (r3_device_arena(((struct nvme_ns *)block)->nvme->dev, &arena) == 0 &&
+	if (r3_device_arena(((struct nvme_ns *)block)->nvme->ctrl.dev, &arena) == 0 &&
 	    r3_arena_free(arena, ptr) < 0)
 		r3_log(R3_LOG_ERROR, "%s: %s", block->name, r3_error_text());
 }
@@ -281,23 +283,23 @@ int nvme_ns_create(struct r3_nvme *nvme, uint32_t nsid, struct nvme_ns **out)
 	int rc;
 
 	if (!ns)
-		return r3_error_set(ENOMEM, "%s: no memory", nvme->name);
+		return r3_error_set(ENOMEM, "%s: no memory", nvme->ctrl.name);
 	ns->nvme = nvme;
 	ns->nsid = nsid;
 	ns->block.ops = &ns_ops;
-	ns->block.clock = nvme->clock;
-	snprintf(ns->block.name, sizeof(ns->block.name), "nvme %s ns %u", nvme->name, nsid);
+	ns->block.clock = nvme->ctrl.clock;
+	snprintf(ns->block.name, sizeof(ns->block.name), "nvme %s ns %u", nvme->ctrl.name, nsid);
 	rc = identify(ns, &ns->block.limits, &ns->lba_shift, &ns->dlfeat);
 	if (rc < 0)
 		goto free_ns;
-	if ((ns->block.limits.features & R3_BLOCK_READ_ONLY) && !nvme->read_only) {
+	if ((ns->block.limits.features & R3_BLOCK_READ_ONLY) && !nvme->ctrl.read_only) {
 		rc = r3_error_set(EROFS, "%s is write protected: open it read-only",
 				  ns->block.name);
 		goto free_ns;
 	}
 	rc = r3_pending_open(&ns->pending);
 	if (rc == 0)
-		rc = r3_pending_watch(&ns->pending, nvme->epoll);
+		rc = r3_pending_watch(&ns->pending, nvme->ctrl.epoll);
 	if (rc < 0) {
 		rc = r3_error_set(-rc, "%s: event descriptors: %s", ns->block.name, strerror(-rc));
 		goto close_fds;

@@ -1,32 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The NVMe driver from inside: a controller, its admin queue, its I/O queues and its
- * namespaces.
- *
- * Two kinds of thread meet here. The control thread is the one of the block handles:
- * it runs everything but the data path. A queue's thread runs submit, kick, reap and
- * arm, inside the queue's gate. The control thread touches what belongs to a queue's
- * thread only while it keeps that gate closed.
+ * namespaces. What it shares with other drivers, and which thread may do what, is told
+ * in class/ctrl.h.
  *
  * Reading order: ctrl.c (registers, reset, identify), admin.c, queue.c, io.c with
- * prp.c and sgl.c (the data path), event.c and recover.c (what goes wrong), ns.c,
- * driver.c.
+ * prp.c and sgl.c (the data path), event.c (what happens by itself), ns.c, driver.c.
  */
 #ifndef NVME_NVME_H
 #define NVME_NVME_H
 
-#include "bus/ops.h"
+#include "class/ctrl.h"
 #include "class/pending.h"
-#include "util/gate.h"
 
 #include <errno.h>
-#include <ring3/dma.h>
-#include <ring3/driver.h>
-#include <ring3/error.h>
-#include <ring3/irq.h>
-#include <ring3/log.h>
 #include <ring3/nvme.h>
-#include <ring3/region.h>
 
 /* What one command moves at most, and what describes it: a list of 2 KiB per slot holds
  * the 256 PRP entries behind the first page of 1 MiB, and 128 SGL descriptors. It is
@@ -35,16 +23,10 @@
 #define NVME_LIST_LEN 2048u
 #define NVME_MAX_SEGS (NVME_LIST_LEN / sizeof(struct nvme_sgl_desc))
 
-/* Memory that a slot keeps to bounce with, at most, and how much of what is free a queue
- * keeps for all of its slots. */
-#define NVME_BOUNCE_MAX  (UINT32_C(64) << 10)
-#define NVME_BOUNCE_PART 32u
-
-#define NVME_QUEUES_MAX  1024u /* that we ask the controller for */
-#define NVME_VECTORS_MAX 65u   /* one for the admin queue; later queues share it */
+#define NVME_QUEUES_MAX      1024u /* that we ask the controller for */
+#define NVME_EVENTS_PER_TICK 16u   /* asynchronous events that we take */
 
 #define NVME_ADMIN_TIMEOUT (5 * R3_NSEC_PER_SEC)
-#define NVME_IO_TIMEOUT    (30 * R3_NSEC_PER_SEC)
 
 /* ---- a submission and a completion queue that belong together (4.1) ---- */
 
@@ -128,10 +110,8 @@ struct nvme_ns;
 struct nvme_queue;
 
 struct r3_nvme {
-	struct r3_device *dev;
+	struct r3_ctrl ctrl;
 	struct r3_region *bar;
-	struct r3_clock *clock;
-	const char *name; /* the device's, for messages */
 
 	uint64_t cap;
 	uint32_t page; /* bytes: CC.MPS */
@@ -146,30 +126,12 @@ struct r3_nvme {
 	struct r3_dma_tag *prp_tag;  /* data that PRPs can describe */
 	struct r3_dma_tag *data_tag; /* data of I/O: by SGLs if there are any */
 
-	struct r3_irq_set *irq;
-	bool vector_taken[NVME_VECTORS_MAX];
-
 	struct nvme_admin admin;
-	unsigned nqueues;          /* I/O queue pairs that the controller grants */
-	struct nvme_queue **queue; /* [qid], 1 .. nqueues */
 	struct nvme_ns *namespaces;
 
-	int epoll, timer;
-	uint64_t tick_ns, ticked; /* length of a tick; when the last one was */
-	uint32_t tick;            /* read by the queues' threads */
-	uint32_t io_ticks;        /* ticks until a command is overdue */
-	uint32_t event_budget;    /* events that we still take before the next tick */
-	uint32_t log_budget;      /* as much for what a lying controller makes us say */
-
-	bool events_off;    /* the controller refused the request for them */
-	bool starting;      /* in reset and identify: no recovery inside it */
-	bool gone;          /* for good */
-	bool read_only;     /* asked for by whoever opened it */
-	bool reset_wanted;  /* a recovery that had to be put off */
-	bool ns_stale;      /* namespaces may have changed without an event */
-	uint64_t recovered; /* when the last recovery began */
-	uint64_t progress;  /* completions until then */
-	unsigned in_vain;   /* recoveries without progress between them */
+	uint32_t event_budget; /* events that we still take before the next tick */
+	bool events_off;       /* the controller refused the request for them */
+	bool ns_stale;         /* namespaces may have changed without an event */
 };
 
 /** Tell the controller which completions were taken. They were read before: the branches
@@ -183,9 +145,9 @@ static inline void nvme_pair_give_back(struct r3_nvme *nvme, const struct nvme_p
 
 int nvme_ctrl_probe(struct r3_nvme *nvme);
 /** Disable, enable, identify, and ask for queues. Keeps nqueues once it is set. */
-int nvme_ctrl_start(struct r3_nvme *nvme);
+int nvme_ctrl_start(struct r3_ctrl *ctrl);
 /** Clear CC.EN and wait: afterwards the controller touches no memory. */
-int nvme_ctrl_disable(struct r3_nvme *nvme);
+int nvme_ctrl_disable(struct r3_ctrl *ctrl);
 /** The same before its memory is freed: one that does not obey is kept from all memory. */
 void nvme_ctrl_fence(struct r3_nvme *nvme);
 /** In good order, where that is possible, and fence. */
@@ -223,47 +185,20 @@ int nvme_sgl_build(union nvme_dptr *dptr, const struct r3_dma_seg *seg, unsigned
 
 /* ---- I/O queues ---- */
 
-#define NVME_CID_NONE UINT32_MAX
 /* The slot; above it a count that tells a stale cid. A slot 3ffh would make FFFFh, which is
  * no command (5.14.1.1). */
 #define NVME_CID_INDEX 0x3ffu
 #define NVME_CID_COUNT 0x400u
 #define NVME_DEPTH_MAX NVME_CID_INDEX
 
-/** A request on its way. Occupied from submit until reap. */
-struct nvme_slot {
-	uint32_t cid;  /* of the command in flight, else NVME_CID_NONE */
-	uint32_t tick; /* when it was submitted */
-	uint16_t next_cid;
-	uint8_t resets; /* that it went through */
-	bool aborted;
-	struct r3_blk_req *req; /* NULL: free */
-	struct r3_dma_map *map;
-	void *list;
-	r3_iova list_iova;
-};
-
 struct nvme_queue {
-	struct r3_blkq blkq;
-	struct r3_gate gate;
+	struct r3_hwq hwq; /* a slot's tag is the cid of its command, its id that of the next */
 	struct r3_nvme *nvme;
 	struct nvme_ns *ns;
 	struct nvme_pair pair;
 	uint32_t page; /* copies, for the data path */
 	uint32_t nsid;
 	uint8_t lba_shift;
-	bool gone;       /* nothing is accepted any more */
-	bool failed;     /* and nothing is in flight any more */
-	bool closing;    /* not to be made again by a recovery */
-	bool intx;       /* the pin is to be unmasked when the queue's thread sleeps */
-	uint16_t vector; /* 0: shared, the control thread forwards it */
-	uint16_t nfree;
-	uint16_t ndone;
-	uint16_t *free;     /* slots, a stack */
-	uint16_t *done;     /* slots that recovery completed, to be reaped */
-	uint64_t completed; /* commands; says whether the controller gets anywhere */
-	void *lists;
-	struct nvme_slot slot[];
 };
 
 /* queue.c */
@@ -271,11 +206,7 @@ struct nvme_queue {
 int nvme_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts, struct r3_blkq **out);
 void nvme_queue_close(struct r3_blkq *blkq);
 /** Tell the controller of the queue pair (5.3, 5.4). */
-int nvme_queue_create(struct nvme_queue *q);
-/** Wake the queue's thread. Any thread. */
-void nvme_queue_signal(const struct nvme_queue *q);
-/** Let the queue's thread in again, after ringing for what it could not kick. */
-void nvme_queue_open_gate(struct nvme_queue *q);
+int nvme_queue_create(struct r3_hwq *hwq);
 
 /* io.c */
 
@@ -283,36 +214,18 @@ int nvme_submit(struct r3_blkq *blkq, struct r3_blk_req *const *reqs, unsigned n
 int nvme_kick(struct r3_blkq *blkq);
 int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max);
 int nvme_arm(struct r3_blkq *blkq);
-/* From inside the gate, or while it is closed: */
-/** Tell the controller of commands that it has not been told of. */
-void nvme_io_ring(struct nvme_queue *q);
-/** Move what has completed to the done list. Returns how many entries that took; the
- *  doorbell is the caller's, who knows whether there still is a queue behind it. */
-unsigned nvme_io_collect(struct nvme_queue *q);
-/** Complete a slot whose command the controller does not have (any more). */
-void nvme_io_fail(struct nvme_queue *q, struct nvme_slot *slot, int err);
-/** Put a slot's command into the queue again. */
-void nvme_io_again(struct nvme_queue *q, struct nvme_slot *slot);
+/* As in struct r3_ctrl_ops: */
+void nvme_io_ring(struct r3_hwq *hwq);
+bool nvme_io_collect(struct r3_hwq *hwq, bool alive);
+int nvme_io_again(struct r3_hwq *hwq, struct r3_slot *slot);
+bool nvme_io_cancel(struct r3_hwq *hwq, struct r3_slot *slot);
 
-/* event.c, recover.c */
+/* event.c */
 
-void nvme_dispatch(struct r3_nvme *nvme);
-/** Say, not too often, that the controller did something that it must not do. */
-void nvme_lie(struct r3_nvme *nvme, const char *fmt, ...) R3_PRINTF(2, 3);
-/** Fill up what a controller may make us do until the next tick. */
-void nvme_event_ration(struct r3_nvme *nvme);
+void nvme_event_poll(struct r3_ctrl *ctrl);
+void nvme_event_tick(struct r3_ctrl *ctrl);
 /** Ask for the next asynchronous event. */
 void nvme_event_arm(struct r3_nvme *nvme);
-void nvme_event_take(struct r3_nvme *nvme);
-/** Look for what is overdue: abort it, or reset the controller. */
-void nvme_recover_tick(struct r3_nvme *nvme);
-/** Reset the controller and submit again what was in flight. When that fails the
- *  controller is gone. Errors: ENODEV it is; EBUSY a queue's thread could not be kept
- *  out: the next tick tries again. */
-int nvme_recover(struct r3_nvme *nvme, const char *why);
-/** Everything in flight completes with -ENODEV, and so does all that follows. Called
- *  again it does what it could not do before, because a thread was in the way. */
-void nvme_recover_give_up(struct r3_nvme *nvme, const char *why);
 
 /* ---- namespaces ---- */
 
@@ -338,9 +251,5 @@ void nvme_ns_refresh(struct nvme_ns *ns);
 void nvme_ns_refresh_all(struct r3_nvme *nvme);
 /** No request is accepted any more; one event tells. */
 void nvme_ns_gone(struct nvme_ns *ns);
-
-/* driver.c */
-
-int nvme_watch(int epoll, int fd);
 
 #endif

@@ -427,7 +427,7 @@ static void test_open_without_answer(void **state)
 
 	bed_open(&bed, NULL);
 	bed.stub->hooks = &hooks;
-	gate = &((struct nvme_queue *)bed.queue)->gate;
+	gate = &((struct r3_hwq *)bed.queue)->gate;
 	assert_true(r3_gate_enter(gate));
 	assert_true(r3_blkq_open(bed.block, NULL, &other) < 0);
 	assert_false(bed.stub->fake->config[PCI_COMMAND] & PCI_COMMAND_MASTER);

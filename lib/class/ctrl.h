@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A controller: what is below block devices whose queues are rings in memory, and all
+ * that their drivers have in common but the rings and the registers. Time and ticks,
+ * events of the device, interrupt vectors, time-outs, and recovery by reset.
+ *
+ * Two kinds of thread meet in a driver. The control thread is the one of the block
+ * handles: it runs everything but the data path. A queue's thread runs submit, kick,
+ * reap and arm, inside the queue's gate. The control thread touches what belongs to a
+ * queue's thread only while it keeps that gate closed.
+ *
+ * A driver embeds struct r3_ctrl first in its own, and struct r3_hwq first in its queues.
+ */
+#ifndef RING3_CLASS_CTRL_H
+#define RING3_CLASS_CTRL_H
+
+#include "class/slot.h"
+#include "util/gate.h"
+
+#include <ring3/driver.h>
+#include <ring3/irq.h>
+#include <ring3/log.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#define R3_CTRL_VECTORS_MAX 65u /* the controller's own and 64 queues'; later ones share it */
+
+struct r3_ctrl;
+
+/** A queue of the device. */
+struct r3_hwq {
+	struct r3_blkq blkq;
+	struct r3_gate gate;
+	struct r3_ctrl *ctrl;
+	struct r3_slots slots;
+	uint64_t completed; /* requests; says whether the device gets anywhere */
+	uint32_t index;     /* in ctrl->queue */
+	uint16_t vector;    /* 0: shared, the control thread forwards it */
+	bool pin;           /* and it is to be unmasked when the queue's thread sleeps */
+	bool gone;          /* nothing is accepted any more */
+	bool failed;        /* and nothing is in flight any more */
+	bool closing;       /* not to be made again by a recovery */
+};
+
+/** What a driver implements; all are called by the control thread. */
+struct r3_ctrl_ops {
+	/** Stop the device: afterwards it touches no memory. */
+	int (*disable)(struct r3_ctrl *ctrl);
+	/** Bring it up, as far as to the making of queues. It is disabled, or as it was
+	 *  found. Called again it asks for what it got the first time. */
+	int (*start)(struct r3_ctrl *ctrl);
+	/** Tell the device of a queue, empty rings. The gate is closed, or not yet open. */
+	int (*queue_create)(struct r3_hwq *q);
+	/** All queues are there again after a reset. NULL: that is all. */
+	int (*run)(struct r3_ctrl *ctrl);
+
+	/* With the queue's gate closed: */
+	/** Move what has completed to the done slots; @alive: the device is at work, and is
+	 *  to be told of it. Returns whether there was anything. */
+	bool (*collect)(struct r3_hwq *q, bool alive);
+	/** Tell the device of requests that it has not been told of; forget that there are
+	 *  any when the controller is gone. */
+	void (*ring)(struct r3_hwq *q);
+	/** Put a slot's request into the empty rings once more. Errors: it does not fit. */
+	int (*again)(struct r3_hwq *q, struct r3_slot *slot);
+	/** Ask the device to give an overdue request back. False: ask again by the next
+	 *  tick. NULL: it cannot, only a reset can. */
+	bool (*cancel)(struct r3_hwq *q, struct r3_slot *slot);
+
+	/** Errors: ENODEV its registers are all ones; EIO it says that it failed. */
+	int (*health)(struct r3_ctrl *ctrl);
+	/** Tell all block devices. GONE is told more than once. */
+	void (*tell)(struct r3_ctrl *ctrl, enum r3_block_event_type type, uint32_t detail);
+	/** In each dispatch, after interrupts: whatever the device has to say. */
+	void (*poll)(struct r3_ctrl *ctrl);
+	/** Each tick, after the look for what is overdue. NULL: nothing. */
+	void (*tick)(struct r3_ctrl *ctrl);
+	/** Keep the pin of an interrupt from being asserted, and no longer. */
+	void (*pin)(struct r3_ctrl *ctrl, bool mask);
+};
+
+struct r3_ctrl {
+	const struct r3_ctrl_ops *ops;
+	struct r3_device *dev;
+	struct r3_clock *clock;
+	const char *name; /* the device's, for messages */
+
+	struct r3_irq_set *irq;
+	bool vector_taken[R3_CTRL_VECTORS_MAX];
+	struct r3_hwq **queue; /* nqueues, NULL where none is open */
+	unsigned nqueues;
+
+	int epoll, timer;
+	uint64_t tick_ns, ticked; /* length of a tick; when the last one was */
+	uint32_t tick;            /* read by the queues' threads */
+	uint32_t io_ticks;        /* ticks until a request is overdue */
+	uint32_t log_budget;      /* what a lying device can make us say until the next tick */
+
+	bool read_only;     /* asked for by whoever opened it */
+	bool starting;      /* a recovery inside this would be one too many */
+	bool gone;          /* for good */
+	bool reset_wanted;  /* a recovery that had to be put off */
+	uint64_t recovered; /* when the last recovery began */
+	uint64_t progress;  /* completions until then */
+	unsigned in_vain;   /* recoveries without progress between them */
+};
+
+/* ctrl.c: life, time, what happens by itself */
+
+/** The first thing of an open. The controller counts as starting until r3_ctrl_open(). */
+void r3_ctrl_init(struct r3_ctrl *ctrl, const struct r3_ctrl_ops *ops, struct r3_device *dev,
+		  const struct r3_block_opts *opts);
+/** Room for ctrl->nqueues queues, interrupt vectors (at most one per queue and one), and
+ *  the fd that says when to dispatch: the last of an open, or what is to be undone by
+ *  r3_ctrl_close(). Errors: ENOMEM; as r3_irq_enable(). */
+int r3_ctrl_open(struct r3_ctrl *ctrl);
+/** Also where that failed, or was never called. The device is disabled. */
+void r3_ctrl_close(struct r3_ctrl *ctrl);
+void r3_ctrl_dispatch(struct r3_ctrl *ctrl);
+/** Say, not too often, that the device did something that it must not do. */
+void r3_ctrl_lie(struct r3_ctrl *ctrl, const char *fmt, ...) R3_PRINTF(2, 3);
+
+/* hwq.c: queues and their vectors */
+
+struct r3_hwq_tags {
+	struct r3_dma_tag *table, *data;
+	uint32_t table_len;
+};
+
+/** Make the class's part of a queue, its slots and its fd. The rest is the driver's, who
+ *  then puts it into ctrl->queue. Errors: ENOMEM, EMFILE. */
+int r3_hwq_open(struct r3_hwq *q, struct r3_ctrl *ctrl, uint32_t index,
+		const struct r3_blkq_opts *opts, const struct r3_hwq_tags *tags);
+/** Also where that failed. The device does not have the queue any more: requests not
+ *  reaped are cancelled. */
+void r3_hwq_close(struct r3_hwq *q);
+/** An index without a queue. Errors: ENODEV gone; ENOSPC. */
+int r3_hwq_find_room(const struct r3_ctrl *ctrl, uint32_t *index);
+/** Wake the queue's thread. Any thread. */
+void r3_hwq_signal(const struct r3_hwq *q);
+/** Refuse what is submitted from now on. What the device has completes as usual. */
+void r3_hwq_refuse(struct r3_hwq *q);
+
+/* recover.c */
+
+/** Reset the device and submit again what was in flight. When that fails it is gone.
+ *  Errors: ENODEV it is; EBUSY a queue's thread could not be kept out: the next tick
+ *  tries again. */
+int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why);
+/** The same where memory is freed next, so that it cannot be put off. */
+void r3_ctrl_recover_now(struct r3_ctrl *ctrl, const char *why);
+/** Everything in flight completes with -ENODEV, and so does all that follows. Called
+ *  again it does what it could not do before, because a thread was in the way. */
+void r3_ctrl_give_up(struct r3_ctrl *ctrl, const char *why);
+/** Look for what is overdue: cancel it, or reset the device. */
+void r3_ctrl_look(struct r3_ctrl *ctrl);
+/** All queues but those that are being closed: loop until NULL. */
+struct r3_hwq *r3_ctrl_next(const struct r3_ctrl *ctrl, const struct r3_hwq *last);
+
+/* ---- the data path ---- */
+
+/** Take requests: load each and let @push, which is inlined, put it into the rings. */
+static inline __attribute__((always_inline)) int r3_hwq_submit(
+	struct r3_hwq *q, struct r3_blk_req *const *reqs, unsigned n,
+	int (*push)(struct r3_hwq *q, struct r3_slot *slot, const struct r3_blk_req *req))
+{
+	uint32_t tick = __atomic_load_n(&q->ctrl->tick, __ATOMIC_RELAXED);
+	struct r3_slots *slots = &q->slots;
+	unsigned i = 0;
+	int rc = 0;
+
+	if (!r3_gate_enter(&q->gate))
+		return -EAGAIN;
+	if (__builtin_expect(__atomic_load_n(&q->gone, __ATOMIC_RELAXED), 0)) {
+		rc = -ENODEV;
+		goto leave;
+	}
+	for (; i < n && slots->nfree; i++) {
+		struct r3_slot *slot = slots->free[slots->nfree - 1];
+		struct r3_blk_req *req = reqs[i];
+
+		if (__builtin_expect(r3_blk_has_data(req), 1)) {
+			rc = r3_slot_load(slot, req);
+			if (__builtin_expect(rc < 0, 0))
+				break;
+		}
+		/* before it is in flight, for which the control thread looks at the tag */
+		slot->req = req;
+		__atomic_store_n(&slot->tick, tick, __ATOMIC_RELAXED);
+		rc = push(q, slot, req);
+		if (__builtin_expect(rc < 0, 0)) {
+			slot->req = NULL;
+			r3_dma_unload(slot->map);
+			break;
+		}
+		slots->nfree--;
+	}
+	/* Memory to bounce with comes back with the requests that have it. */
+	if (__builtin_expect(rc == -ENOMEM, 0) && slots->nfree < slots->depth)
+		rc = -EAGAIN;
+leave:
+	r3_gate_leave(&q->gate);
+	return i ? (int)i : rc;
+}
+
+/** The first of arm: empty the eventfd, and only then look. What comes in between signals
+ *  again. */
+static inline void r3_hwq_drain(const struct r3_hwq *q)
+{
+	uint64_t count;
+
+	if (q->blkq.fd >= 0)
+		(void)!read(q->blkq.fd, &count, sizeof(count));
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Queues of a controller and their interrupt vectors.
+ *
+ * A queue that waits by interrupt has a vector of its own while there are any, whose
+ * eventfd is the queue's fd. Later ones share the controller's vector: they have an
+ * eventfd of their own, to which the control thread forwards.
+ */
+#include "class/ctrl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static int vector_take(struct r3_hwq *q)
+{
+	struct r3_ctrl *ctrl = q->ctrl;
+	unsigned n = r3_irq_count(ctrl->irq);
+
+	for (unsigned v = 1; v < n; v++) {
+		if (ctrl->vector_taken[v])
+			continue;
+		ctrl->vector_taken[v] = true;
+		q->vector = (uint16_t)v;
+		q->blkq.fd = r3_irq_fd(ctrl->irq, v);
+		return 0;
+	}
+	q->vector = 0;
+	q->pin = r3_irq_get_type(ctrl->irq) == R3_IRQ_INTX;
+	q->blkq.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->blkq.fd < 0)
+		return r3_error_set(errno, "%s: eventfd: %s", ctrl->name, strerror(errno));
+	return 0;
+}
+
+static void vector_give(struct r3_hwq *q)
+{
+	if (q->blkq.fd < 0)
+		return;
+	if (q->vector)
+		q->ctrl->vector_taken[q->vector] = false;
+	else
+		close(q->blkq.fd);
+}
+
+int r3_hwq_find_room(const struct r3_ctrl *ctrl, uint32_t *index)
+{
+	if (ctrl->gone)
+		return r3_error_set(ENODEV, "%s: the device is gone", ctrl->name);
+	for (uint32_t i = 0; i < ctrl->nqueues; i++) {
+		if (!ctrl->queue[i]) {
+			*index = i;
+			return 0;
+		}
+	}
+	return r3_error_set(ENOSPC, "%s: all %u queues of the device are in use", ctrl->name,
+			    ctrl->nqueues);
+}
+
+int r3_hwq_open(struct r3_hwq *q, struct r3_ctrl *ctrl, uint32_t index,
+		const struct r3_blkq_opts *opts, const struct r3_hwq_tags *tags)
+{
+	int rc;
+
+	q->ctrl = ctrl;
+	q->index = index;
+	q->blkq.depth = opts->depth;
+	q->blkq.fd = -1;
+	r3_gate_init(&q->gate, false);
+	rc = r3_slots_alloc(&q->slots, opts->depth, tags->table, tags->table_len, tags->data);
+	if (rc == 0 && opts->mode != R3_BLKQ_POLL)
+		rc = vector_take(q);
+	return rc;
+}
+
+void r3_hwq_close(struct r3_hwq *q)
+{
+	for (uint32_t i = 0; q->slots.slot && i < q->slots.depth; i++)
+		if (q->slots.slot[i].req)
+			q->slots.slot[i].req->err = -ECANCELED;
+	vector_give(q);
+	r3_slots_free(&q->slots);
+}
+
+void r3_hwq_signal(const struct r3_hwq *q)
+{
+	uint64_t one = 1;
+
+	/* It fails only when the counter is full, and then the fd polls readable as it is. */
+	if (q->blkq.fd >= 0)
+		(void)!write(q->blkq.fd, &one, sizeof(one));
+}
+
+void r3_hwq_refuse(struct r3_hwq *q)
+{
+	__atomic_store_n(&q->gone, true, __ATOMIC_RELAXED);
+}
