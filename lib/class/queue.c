@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define DEFAULT_DEPTH   128
-#define DEFAULT_POLL_NS (50 * R3_NSEC_PER_USEC)
+#define DEFAULT_POLL_NS (200 * R3_NSEC_PER_USEC)
 #define MAX_POLL_NS     R3_NSEC_PER_SEC
 #define LOOK_NS         16 /* less than a reap and an arm ever take */
 

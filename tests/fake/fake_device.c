@@ -213,6 +213,8 @@ static void deliver(struct fake_device *fake, unsigned vector)
 		v->pending = v->masked;
 		return;
 	}
+	if (fake->raising)
+		fake->raising(fake);
 	v->pending = false;
 	v->masked = fake->irq_type == R3_IRQ_INTX;
 	(void)!write(v->fd, &one, sizeof(one));
