@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The address "stub:nvme[,key=value]" for a test program linked with
- * -Wl,--wrap=r3_device_open_parsed, so that whatever takes an address runs on the stub.
- * The keys are the members of struct nvme_stub_opts.
+ * The addresses "stub:nvme[,key=value]" and "stub:virtio-blk[,key=value]" for a test
+ * program linked with -Wl,--wrap=r3_device_open_parsed, so that whatever takes an address
+ * runs on a stub. The keys are the members of struct nvme_stub_opts and virtio_stub_opts,
+ * and the names of virtio's feature bits.
  */
 #include "stub/nvme_stub.h"
+#include "stub/virtio_stub.h"
 
+#include <errno.h>
+#include <ring3/error.h>
 #include <string.h>
 
 int __real_r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
@@ -13,13 +17,29 @@ int __real_r3_device_open_parsed(const struct r3_address *address, const struct 
 int __wrap_r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
 				 struct r3_device **out);
 
-/* The numbers, with what they may be and what they are at first. */
-enum number { NAMESPACES, LBA_SHIFT, SIZE, QUEUES, VECTORS, MSI, MQES, MDTS, MPS, NUMBERS };
-
-static const struct {
+/* A number, with what it may be and what it is at first. */
+struct number {
 	const char *key;
 	uint64_t min, max, first;
-} number[NUMBERS] = {
+};
+
+static int parse_numbers(const struct r3_params *params, const struct number *number, unsigned n,
+			 uint64_t *value)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < n; i++) {
+		value[i] = number[i].first;
+		rc = r3_params_size(params, number[i].key, number[i].min, number[i].max, &value[i]);
+	}
+	return rc;
+}
+
+/* ---- stub:nvme ---- */
+
+enum nvme_number { NAMESPACES, LBA_SHIFT, SIZE, QUEUES, VECTORS, MSI, MQES, MDTS, MPS, NUMBERS };
+
+static const struct number nvme_number[NUMBERS] = {
 	[NAMESPACES] = {"namespaces", 1, STUB_NAMESPACES, 1},
 	[LBA_SHIFT] = {"lba_shift", 9, 16, 9},
 	[SIZE] = {"size", 65536, UINT32_MAX, 16 << 20},
@@ -31,7 +51,7 @@ static const struct {
 	[MPS] = {"mps", 0, 4, 0},
 };
 
-static int parse(const struct r3_params *params, struct nvme_stub_opts *opts)
+static int open_nvme(const struct r3_params *params, struct r3_clock *clock, struct r3_device **out)
 {
 	const char *known[NUMBERS + 3] = {"sgl", "intx"};
 	uint64_t value[NUMBERS];
@@ -39,16 +59,13 @@ static int parse(const struct r3_params *params, struct nvme_stub_opts *opts)
 	int rc;
 
 	for (unsigned i = 0; i < NUMBERS; i++)
-		known[2 + i] = number[i].key;
-	rc = r3_params_check(params, "stub:nvme", known);
-	for (unsigned i = 0; rc == 0 && i < NUMBERS; i++) {
-		value[i] = number[i].first;
-		rc = r3_params_size(params, number[i].key, number[i].min, number[i].max, &value[i]);
-	}
-	if (rc < 0 || (rc = r3_params_flag(params, "sgl", &sgl)) < 0 ||
+		known[2 + i] = nvme_number[i].key;
+	if ((rc = r3_params_check(params, "stub:nvme", known)) < 0 ||
+	    (rc = parse_numbers(params, nvme_number, NUMBERS, value)) < 0 ||
+	    (rc = r3_params_flag(params, "sgl", &sgl)) < 0 ||
 	    (rc = r3_params_flag(params, "intx", &intx)) < 0)
 		return rc;
-	*opts = (struct nvme_stub_opts){
+	const struct nvme_stub_opts opts = {
 		.namespaces = (unsigned)value[NAMESPACES],
 		.lba_shift = (unsigned)value[LBA_SHIFT],
 		.size = value[SIZE],
@@ -60,19 +77,110 @@ static int parse(const struct r3_params *params, struct nvme_stub_opts *opts)
 		.mps = (uint8_t)value[MPS],
 		.sgl = sgl ? NVME_SGLS_ANY : 0,
 	};
+	*out = nvme_stub_device(nvme_stub_new(&opts, clock));
+	return 0;
+}
+
+/* ---- stub:virtio-blk ---- */
+
+enum virtio_number {
+	V_SIZE,
+	V_QUEUES,
+	V_QSIZE,
+	V_VECTORS,
+	V_SEG_MAX,
+	V_SIZE_MAX,
+	V_BLK_SIZE,
+	V_BATCH,
+	V_NUMBERS
+};
+
+static const struct number virtio_number[V_NUMBERS] = {
+	[V_SIZE] = {"size", 65536, UINT32_MAX, 16 << 20},
+	[V_QUEUES] = {"queues", 1, VIRTIO_STUB_QUEUES, 8},
+	[V_QSIZE] = {"qsize", 1, VIRTQ_SIZE_MAX, 256},
+	[V_VECTORS] = {"vectors", 0, FAKE_VECTORS, 16},
+	[V_SEG_MAX] = {"seg_max", 1, VIRTIO_STUB_SEGS - 2, 0},
+	[V_SIZE_MAX] = {"size_max", 512, UINT32_MAX, 0},
+	[V_BLK_SIZE] = {"blk_size", 512, 65536, 512},
+	[V_BATCH] = {"batch", 1, VIRTQ_SIZE_MAX, 1},
+};
+
+/* Features beside those that VIRTIO_STUB_FEATURES has. */
+static const struct {
+	const char *key;
+	unsigned bit;
+} feature[] = {
+	{"packed", VIRTIO_F_RING_PACKED},
+	{"event_idx", VIRTIO_F_EVENT_IDX},
+	{"indirect", VIRTIO_F_INDIRECT_DESC},
+	{"in_order", VIRTIO_F_IN_ORDER},
+	{"ring_reset", VIRTIO_F_RING_RESET},
+	{"platform", VIRTIO_F_ACCESS_PLATFORM},
+	{"ro", VIRTIO_BLK_F_RO},
+	{"flush", VIRTIO_BLK_F_FLUSH},
+	{"wce", VIRTIO_BLK_F_CONFIG_WCE},
+	{"mq", VIRTIO_BLK_F_MQ},
+	{"discard", VIRTIO_BLK_F_DISCARD},
+	{"zeroes", VIRTIO_BLK_F_WRITE_ZEROES},
+};
+
+#define FEATURES (sizeof(feature) / sizeof(feature[0]))
+
+static int open_virtio(const struct r3_params *params, struct r3_clock *clock,
+		       struct r3_device **out)
+{
+	const char *known[V_NUMBERS + FEATURES + 2] = {"intx"};
+	uint64_t value[V_NUMBERS], features = VIRTIO_STUB_FEATURES;
+	bool intx = false;
+	int rc;
+
+	for (unsigned i = 0; i < V_NUMBERS; i++)
+		known[1 + i] = virtio_number[i].key;
+	for (unsigned i = 0; i < FEATURES; i++)
+		known[1 + V_NUMBERS + i] = feature[i].key;
+	if ((rc = r3_params_check(params, "stub:virtio-blk", known)) < 0 ||
+	    (rc = parse_numbers(params, virtio_number, V_NUMBERS, value)) < 0 ||
+	    (rc = r3_params_flag(params, "intx", &intx)) < 0)
+		return rc;
+	for (unsigned i = 0; i < FEATURES; i++) {
+		uint64_t mask = VIRTIO_FEATURE(feature[i].bit);
+		bool on = features & mask;
+
+		rc = r3_params_flag(params, feature[i].key, &on);
+		if (rc < 0)
+			return rc;
+		features = on ? features | mask : features & ~mask;
+	}
+	if (value[V_SIZE_MAX])
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_SIZE_MAX);
+	const struct virtio_stub_opts opts = {
+		.features = features,
+		.size = value[V_SIZE],
+		.queues =
+			features & VIRTIO_FEATURE(VIRTIO_BLK_F_MQ) ? (unsigned)value[V_QUEUES] : 1,
+		.qsize = (unsigned)value[V_QSIZE],
+		.vectors = intx ? 0 : (unsigned)value[V_VECTORS],
+		.seg_max = (unsigned)value[V_SEG_MAX],
+		.size_max = (unsigned)value[V_SIZE_MAX],
+		.blk_size = (unsigned)value[V_BLK_SIZE],
+		.batch = (unsigned)value[V_BATCH],
+		.strict = true,
+	};
+	*out = virtio_stub_device(virtio_stub_new(&opts, clock));
 	return 0;
 }
 
 int __wrap_r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
 				 struct r3_device **out)
 {
-	struct nvme_stub_opts stub;
-	int rc;
+	struct r3_clock *clock = opts ? opts->clock : NULL;
 
 	if (strcmp(address->scheme, "stub") != 0)
 		return __real_r3_device_open_parsed(address, opts, out);
-	rc = parse(&address->rest, &stub);
-	if (rc == 0)
-		*out = nvme_stub_device(nvme_stub_new(&stub, opts ? opts->clock : NULL));
-	return rc;
+	if (strcmp(address->rest.head, "nvme") == 0)
+		return open_nvme(&address->rest, clock, out);
+	if (strcmp(address->rest.head, "virtio-blk") == 0)
+		return open_virtio(&address->rest, clock, out);
+	return r3_error_set(EINVAL, "stub:%s: it is nvme or virtio-blk", address->rest.head);
 }
