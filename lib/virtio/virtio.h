@@ -50,8 +50,8 @@ struct r3_virtio {
 	unsigned nqueues;  /* that the device has, 1 or more; after begin */
 	uint64_t offered;  /* features: the device's, */
 	uint64_t features; /* and those agreed on */
-	bool begun;        /* features are agreed on */
 	struct r3_irq_set *irq;
+	uint8_t status;     /* as written last */
 	uint8_t generation; /* of the configuration last read */
 };
 
@@ -77,7 +77,8 @@ static inline bool r3_virtio_has(const struct r3_virtio *v, unsigned feature)
 /** DRIVER_OK. Errors: EIO the device needs a reset at once; ENODEV. */
 int r3_virtio_ready(struct r3_virtio *v);
 
-/** Give up: FAILED. The device is not used again without r3_virtio_begin(). */
+/** Give up: FAILED. The device is not used again without r3_virtio_begin(). Leaves the
+ *  text of the failure alone. */
 void r3_virtio_fail(struct r3_virtio *v);
 
 /** Whether a device that was made ready is in order. One register read.
