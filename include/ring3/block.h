@@ -85,6 +85,12 @@ struct r3_block_opts {
 	bool read_only;         /* refuse whatever changes the medium */
 	uint64_t timeout_ns;    /* of one request before it is aborted; 0: the driver's choice */
 	struct r3_clock *clock; /* NULL: the system's */
+	/** Interrupt moderation, of devices that have it: an interrupt waits until so many
+	 *  requests have completed (at most 256), but no longer than coalesce_ns (0: 100 us;
+	 *  rounded up to what the device can). 0: none. It saves interrupts under load, and
+	 *  delays whoever has fewer requests in flight. Where there is none, nothing fails. */
+	uint32_t coalesce;
+	uint64_t coalesce_ns;
 };
 
 /** Open the block device that @address names: "file:PATH", "null:SIZE", or a device

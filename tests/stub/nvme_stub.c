@@ -29,6 +29,29 @@ static void update_pin(struct nvme_stub *stub)
 	}
 }
 
+static void signal_vector(struct nvme_stub *stub, struct nvme_stub_cq *cq)
+{
+	cq->quiet = 0;
+	stub->interrupts++;
+	fake_device_raise(stub->fake, stub->fake->irq_type, cq->vector);
+}
+
+static bool keep_back(struct nvme_stub *stub, struct nvme_stub_cq *cq)
+{
+	if (!stub->coalesce || cq == &stub->cq[0] || stub->not_coalesced[cq->vector])
+		return false;
+	return ++cq->quiet <= (stub->coalesce & 0xff);
+}
+
+void nvme_stub_coalesced(struct nvme_stub *stub)
+{
+	pthread_mutex_lock(&stub->lock);
+	for (unsigned i = 1; i <= STUB_QUEUES; i++)
+		if (stub->cq[i].quiet)
+			signal_vector(stub, &stub->cq[i]);
+	pthread_mutex_unlock(&stub->lock);
+}
+
 void nvme_stub_post(struct nvme_stub *stub, uint16_t cqid, struct nvme_cqe cqe)
 {
 	struct nvme_stub_cq *cq = &stub->cq[cqid];
@@ -52,12 +75,10 @@ void nvme_stub_post(struct nvme_stub *stub, uint16_t cqid, struct nvme_cqe cqe)
 		cq->phase ^= 1;
 	if (!cq->irq)
 		return;
-	if (stub->fake->irq_type == R3_IRQ_INTX) {
+	if (stub->fake->irq_type == R3_IRQ_INTX)
 		update_pin(stub);
-	} else {
-		stub->interrupts++;
-		fake_device_raise(stub->fake, stub->fake->irq_type, cq->vector);
-	}
+	else if (!keep_back(stub, cq))
+		signal_vector(stub, cq);
 }
 
 void nvme_stub_complete(struct nvme_stub *stub, uint16_t sqid, const struct nvme_cmd *cmd,
@@ -193,6 +214,8 @@ static void reset(struct nvme_stub *stub)
 	for (unsigned i = 0; i < STUB_HELD; i++)
 		stub->held[i].sqid = STUB_NO_SQ;
 	stub->event_armed = false;
+	stub->coalesce = 0;
+	memset(stub->not_coalesced, 0, sizeof(stub->not_coalesced));
 	stub->csts = 0;
 	stub->intms = 0;
 	update_pin(stub);

@@ -62,6 +62,7 @@ struct nvme_stub_cq {
 	uint64_t base;
 	uint16_t size, head, tail, vector;
 	uint16_t phase;
+	uint16_t quiet; /* entries that no interrupt has told of, being coalesced */
 	bool irq;
 };
 
@@ -98,6 +99,8 @@ struct nvme_stub {
 	uint32_t event;
 	uint8_t critical_warning; /* in the SMART log */
 	bool ignore_abort;
+	uint32_t coalesce; /* as the feature has it; 0: off */
+	bool not_coalesced[FAKE_VECTORS];
 
 	/* what happened */
 	unsigned enables, commands, doorbells, interrupts, aborts;
@@ -117,6 +120,9 @@ void nvme_stub_release(struct nvme_stub *stub, unsigned n);
 
 /** Post any completion to a completion queue; the phase is filled in. */
 void nvme_stub_post(struct nvme_stub *stub, uint16_t cqid, struct nvme_cqe cqe);
+
+/** The aggregation time is up: signal what was kept back. */
+void nvme_stub_coalesced(struct nvme_stub *stub);
 
 /** Raise an asynchronous event: enum nvme_aer_type, information, log page. */
 void nvme_stub_event(struct nvme_stub *stub, unsigned type, unsigned info, uint8_t lid);

@@ -185,6 +185,24 @@ static uint32_t abort_command(struct nvme_stub *stub, const struct nvme_cmd *cmd
 	return 1; /* not aborted */
 }
 
+static unsigned set_feature(struct nvme_stub *stub, const struct nvme_cmd *cmd)
+{
+	uint16_t vector = (uint16_t)cmd->cdw11;
+
+	switch (cmd->cdw10 & 0xff) {
+	case NVME_FID_IRQ_COALESCE:
+		stub->coalesce = cmd->cdw11;
+		return 0;
+	case NVME_FID_IRQ_CONFIG:
+		if (vector >= FAKE_VECTORS)
+			return NVME_SC_INVALID_FIELD;
+		stub->not_coalesced[vector] = cmd->cdw11 & NVME_IRQ_CONFIG_CD;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
 void nvme_stub_admin(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 {
 	unsigned status = 0;
@@ -207,6 +225,8 @@ void nvme_stub_admin(struct nvme_stub *stub, const struct nvme_cmd *cmd)
 		break;
 	case NVME_ADMIN_SET_FEATURES:
 	case NVME_ADMIN_GET_FEATURES:
+		if (cmd->opcode == NVME_ADMIN_SET_FEATURES)
+			status = set_feature(stub, cmd);
 		if ((cmd->cdw10 & 0xff) == NVME_FID_NUM_QUEUES)
 			dw0 = (stub->opts.queues - 1) * 0x10001u;
 		break;

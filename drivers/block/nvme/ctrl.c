@@ -229,18 +229,42 @@ static int ask_queues(struct r3_nvme *nvme)
 	return 0;
 }
 
+/* Of use, and no more: a controller that refuses works as well. */
+static int set_if_it_can(struct r3_nvme *nvme, uint8_t fid, uint32_t value, const char *what)
+{
+	uint32_t status;
+	int rc = set_feature(nvme, fid, value, NULL, &status);
+
+	if (rc < 0 && status) {
+		r3_log(R3_LOG_INFO, "%s: %s as it is: %s", nvme->ctrl.name, what, r3_error_text());
+		rc = 0;
+	}
+	return rc;
+}
+
+/* Never of vector 0: the admin queue's is not meant to be delayed, nor are the queues
+ * that share it. Before it is coalesced, so that none of these ever is. */
+static int ask_coalescing(struct r3_nvme *nvme)
+{
+	int rc;
+
+	if (!nvme->coalesce)
+		return 0;
+	rc = set_if_it_can(nvme, NVME_FID_IRQ_CONFIG, NVME_IRQ_CONFIG_CD, "vector 0 stays");
+	if (rc == 0)
+		rc = set_if_it_can(nvme, NVME_FID_IRQ_COALESCE, nvme->coalesce,
+				   "interrupt coalescing stays");
+	return rc;
+}
+
 static int ask_events(struct r3_nvme *nvme)
 {
 	uint32_t offered = R3_LE32(nvme->id.oaes) & (NVME_AEN_NS_CHANGED | NVME_AEN_FW_ACTIVATION);
-	uint32_t status;
-	int rc = set_feature(nvme, NVME_FID_ASYNC_EVENT, NVME_AEN_SMART_MASK | offered, NULL,
-			     &status);
+	int rc = set_if_it_can(nvme, NVME_FID_ASYNC_EVENT, NVME_AEN_SMART_MASK | offered,
+			       "events stay");
 
-	if (rc < 0 && !status)
-		return rc;
 	if (rc < 0)
-		r3_log(R3_LOG_INFO, "%s: events stay as they are: %s", nvme->ctrl.name,
-		       r3_error_text());
+		return rc;
 	nvme->events_off = false;
 	nvme_event_arm(nvme);
 	return 0;
@@ -259,6 +283,8 @@ int nvme_ctrl_start(struct r3_ctrl *ctrl)
 		rc = identify(nvme);
 	if (rc == 0)
 		rc = ask_queues(nvme);
+	if (rc == 0)
+		rc = ask_coalescing(nvme);
 	if (rc == 0)
 		rc = ask_events(nvme);
 	return rc;

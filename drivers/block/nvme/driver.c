@@ -95,6 +95,19 @@ static void set_admin_timeout(struct r3_nvme *nvme, uint64_t timeout)
 		nvme->admin.timeout = ADMIN_TIMEOUT_MIN;
 }
 
+/* What it cannot do exactly it does less of: fewer requests together, a shorter wait. */
+static uint32_t coalescing(const struct r3_block_opts *opts)
+{
+	uint64_t units = 1;
+
+	if (!opts || opts->coalesce < 2)
+		return 0;
+	if (opts->coalesce_ns)
+		units = (opts->coalesce_ns - 1) / NVME_IRQ_COALESCE_UNIT_NS + 1;
+	return NVME_IRQ_COALESCE(opts->coalesce < 256 ? opts->coalesce - 1 : 255,
+				 units < 255 ? (uint32_t)units : 255);
+}
+
 int r3_nvme_open(struct r3_device *dev, const struct r3_block_opts *opts, struct r3_nvme **out)
 {
 	struct r3_nvme *nvme = calloc(1, sizeof(*nvme));
@@ -106,6 +119,7 @@ int r3_nvme_open(struct r3_device *dev, const struct r3_block_opts *opts, struct
 	r3_ctrl_init(&nvme->ctrl, &ctrl_ops, dev, opts);
 	set_admin_timeout(nvme, opts ? opts->timeout_ns : 0);
 	nvme->event_budget = NVME_EVENTS_PER_TICK;
+	nvme->coalesce = coalescing(opts);
 
 	rc = nvme_ctrl_probe(nvme);
 	if (rc < 0)

@@ -221,6 +221,10 @@ int nvme_arm(struct r3_blkq *blkq)
 	struct nvme_queue *q = (struct nvme_queue *)blkq;
 	int ready;
 
+	/* The vector is on all the time, also while nobody sleeps. Masking it from the
+	 * wake-up to here, tried on QEMU's controller, saved at most 4 % of its time per
+	 * read with one in flight and nothing with 32, whose interrupts it merges; and each
+	 * sleep cost two more messages. VFIO has no mask for MSI-X at all. */
 	r3_hwq_drain(&q->hwq);
 	if (!r3_gate_enter(&q->hwq.gate))
 		return 0;

@@ -121,6 +121,7 @@ struct r3_nvme {
 	uint64_t zeroes_len;   /* of a write zeroes; UINT64_MAX: no limit */
 	uint32_t discard_lbas; /* of a deallocation */
 	bool sgl;
+	uint32_t coalesce; /* cdw11 of that feature; 0: leave it */
 
 	struct r3_dma_tag *ring_tag; /* rings and lists */
 	struct r3_dma_tag *prp_tag;  /* data that PRPs can describe */

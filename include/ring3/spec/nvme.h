@@ -244,6 +244,13 @@ enum nvme_feature { /* Set and Get Features (5.21): cdw10 */
 		    NVME_FID_TIMESTAMP = 0x0e,
 };
 
+/* Interrupt coalescing (5.21.1.8): entries, 0's based, and time in units of 100 us */
+#define NVME_IRQ_COALESCE(thr, time) (((thr)&0xffu) | ((time)&0xffu) << 8)
+#define NVME_IRQ_COALESCE_UNIT_NS    100000u
+
+/* Interrupt vector configuration (5.21.1.9): the vector, and that it is not coalesced */
+#define NVME_IRQ_CONFIG_CD (1u << 16)
+
 /* Asynchronous events (5.2.1): dword 0 of the completion */
 #define NVME_AER_TYPE(dw0) ((dw0)&0x7)
 #define NVME_AER_INFO(dw0) (((dw0) >> 8) & 0xff)
