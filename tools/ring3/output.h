@@ -24,6 +24,8 @@ enum field_kind {
 	FIELD_STRING, /* const char *; NULL: absent */
 	FIELD_HEX,    /* struct hex */
 	FIELD_NUMBER, /* uint64_t */
+	FIELD_TIME,   /* uint64_t, in ns; named NAME_ns, in text NAME with a unit that suits */
+	FIELD_RATE,   /* uint64_t, bytes a second; named NAME_bytes_per_s, in text NAME in MB/s */
 	FIELD_BOOL,   /* bool */
 	FIELD_FLAGS,  /* unsigned, with a name for each bit */
 	FIELD_BYTES,  /* struct list of bytes: a dump, in JSON a string of hex digits */

@@ -112,6 +112,8 @@ static struct json_object *json_field(const struct field *field, const void *obj
 	case FIELD_HEX:
 		return ((const struct hex *)at)->digits ? json_hex(at) : NULL;
 	case FIELD_NUMBER:
+	case FIELD_TIME:
+	case FIELD_RATE:
 		return json_object_new_uint64(*(const uint64_t *)at);
 	case FIELD_BOOL:
 		return json_object_new_boolean(*(const bool *)at);

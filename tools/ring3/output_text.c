@@ -57,6 +57,19 @@ static char *flags_text(const char *const *names, unsigned flags)
 	return text;
 }
 
+static int time_text(uint64_t ns, char **text)
+{
+	static const char *const units[] = {"us", "ms", "s"};
+	double value = (double)ns / 1e3;
+	unsigned unit = 0;
+
+	if (ns < 1000)
+		return asprintf(text, "%" PRIu64 " ns", ns);
+	for (; value >= 999.95 && unit < 2; unit++)
+		value /= 1e3;
+	return asprintf(text, "%.*f %s", value < 9.995 ? 2 : 1, value, units[unit]);
+}
+
 /* The value as text, an allocation; NULL: out of memory. */
 static char *cell(const struct field *field, const void *object)
 {
@@ -77,6 +90,12 @@ static char *cell(const struct field *field, const void *object)
 		break;
 	case FIELD_NUMBER:
 		rc = asprintf(&text, "%" PRIu64, *(const uint64_t *)at);
+		break;
+	case FIELD_TIME:
+		rc = time_text(*(const uint64_t *)at, &text);
+		break;
+	case FIELD_RATE:
+		rc = asprintf(&text, "%.1f MB/s", (double)*(const uint64_t *)at / 1e6);
 		break;
 	case FIELD_BOOL:
 		rc = asprintf(&text, "%s", *(const bool *)at ? "yes" : "no");
@@ -99,15 +118,26 @@ static char *cell(const struct field *field, const void *object)
 	return text;
 }
 
-/* A field's name as a label or as the heading of a column. */
-static int print_name(FILE *out, const char *name, bool heading)
+/* How much of a field's name text shows: not its unit, which the value has. */
+static int name_length(const struct field *field)
 {
-	int n = 0;
+	const char *unit = field->kind == FIELD_TIME   ? "_ns"
+			   : field->kind == FIELD_RATE ? "_bytes_per_s"
+						       : "";
 
-	for (; name[n]; n++)
-		fputc(heading          ? toupper((unsigned char)name[n])
-		      : name[n] == '_' ? ' '
-				       : name[n],
+	return (int)(strlen(field->name) - strlen(unit));
+}
+
+/* A field's name as a label or as the heading of a column. */
+static int print_name(FILE *out, const struct field *field, bool heading)
+{
+	const char *name = field->name;
+	int n = name_length(field);
+
+	for (int i = 0; i < n; i++)
+		fputc(heading          ? toupper((unsigned char)name[i])
+		      : name[i] == '_' ? ' '
+				       : name[i],
 		      out);
 	return n;
 }
@@ -119,13 +149,13 @@ static void pad(FILE *out, int from, int to)
 }
 
 /* A block has a title, except where it is all there is. Returns its indentation. */
-static int begin_block(struct page *page, const char *name, int indent)
+static int begin_block(struct page *page, const struct field *field, int indent)
 {
 	if (!page->begun)
 		return indent;
 	fputc('\n', page->out);
 	pad(page->out, 0, indent);
-	print_name(page->out, name, false);
+	print_name(page->out, field, false);
 	fputs(":\n", page->out);
 	return indent + INDENT;
 }
@@ -144,7 +174,7 @@ static void print_row(FILE *out, const struct field *fields, char **row, const i
 		if (row)
 			n = fprintf(out, "%s", row[i]);
 		else
-			n = print_name(out, fields[i].name, true);
+			n = print_name(out, &fields[i], true);
 		owed = width[i] - n + INDENT;
 	}
 	fputc('\n', out);
@@ -170,7 +200,7 @@ static int print_list(struct page *page, const struct field *field, const struct
 		goto out;
 	}
 	for (int i = 0; i < columns && !field->bare; i++)
-		width[i] = (int)strlen(fields[i].name);
+		width[i] = name_length(&fields[i]);
 	for (; n < list->n * (size_t)columns; n++) {
 		size_t column = n % (size_t)columns;
 
@@ -182,7 +212,7 @@ static int print_list(struct page *page, const struct field *field, const struct
 		if (width[column] < (int)strlen(cells[n]))
 			width[column] = (int)strlen(cells[n]);
 	}
-	indent = begin_block(page, field->name, indent);
+	indent = begin_block(page, field, indent);
 	if (!field->bare)
 		print_row(page->out, fields, NULL, width, indent);
 	for (size_t i = 0; i < list->n; i++)
@@ -207,7 +237,7 @@ static void print_bytes(struct page *page, const struct field *field, const stru
 
 	if (!byte)
 		return;
-	indent = begin_block(page, field->name, indent);
+	indent = begin_block(page, field, indent);
 	for (size_t at = 0; at < bytes->n; at += DUMP_LINE) {
 		size_t len = bytes->n - at < DUMP_LINE ? bytes->n - at : DUMP_LINE;
 
@@ -240,8 +270,8 @@ static int print_fields(struct page *page, const struct field *fields, const voi
 	int width = 0, rc = 0;
 
 	for (const struct field *f = fields; f->name; f++) {
-		if (!is_block(f) && !f->json_only && (int)strlen(f->name) > width)
-			width = (int)strlen(f->name);
+		if (!is_block(f) && !f->json_only && name_length(f) > width)
+			width = name_length(f);
 	}
 	for (const struct field *f = fields; f->name && rc == 0; f++) {
 		const void *at = field_at(f, object);
@@ -259,13 +289,13 @@ static int print_fields(struct page *page, const struct field *fields, const voi
 			memcpy(&inner, at, sizeof(inner));
 			if (inner)
 				rc = print_fields(page, f->fields, inner,
-						  begin_block(page, f->name, indent));
+						  begin_block(page, f, indent));
 		} else {
 			text = cell(f, object);
 			if (!text)
 				return -ENOMEM;
 			pad(page->out, 0, indent);
-			pad(page->out, print_name(page->out, f->name, false), width + INDENT);
+			pad(page->out, print_name(page->out, f, false), width + INDENT);
 			fprintf(page->out, "%s\n", text);
 			free(text);
 			page->begun = true;

@@ -109,6 +109,48 @@ static void test_dump_ends_in_repetition(void **state)
 	free(text);
 }
 
+static void test_units(void **state)
+{
+	static const struct {
+		uint64_t ns;
+		const char *text;
+	} times[] = {
+		{0, "0 ns"},
+		{999, "999 ns"},
+		{1000, "1.00 us"},
+		{9994, "9.99 us"},
+		{9996, "10.0 us"},
+		{999949, "999.9 us"},
+		{999951, "1.00 ms"},
+		{UINT64_C(1500000000), "1.50 s"},
+		{UINT64_C(3600000000000), "3600.0 s"},
+	};
+	struct speed {
+		uint64_t p50_ns, data_bytes_per_s;
+	} speed = {.data_bytes_per_s = 1234567890};
+	static const struct field speed_fields[] = {
+		FIELD(struct speed, p50_ns, TIME),
+		FIELD(struct speed, data_bytes_per_s, RATE),
+		{0},
+	};
+	char *text, expected[64];
+	size_t len;
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		speed.p50_ns = times[i].ns;
+		snprintf(expected, sizeof(expected), "p50   %s\ndata  1234.6 MB/s\n",
+			 times[i].text);
+		assert_int_equal(output_text(speed_fields, &speed, &text, &len), 0);
+		assert_string_equal(text, expected);
+		free(text);
+	}
+	speed.p50_ns = 12;
+	assert_int_equal(output_json("test", speed_fields, &speed, &text, &len), 0);
+	assert_non_null(strstr(text, "\"p50_ns\": 12,"));
+	assert_non_null(strstr(text, "\"data_bytes_per_s\": 1234567890\n"));
+	free(text);
+}
+
 static struct json_object *json_of(const struct object *object)
 {
 	struct json_tokener *tokener = json_tokener_new();
@@ -207,8 +249,11 @@ static void test_json_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),        cmocka_unit_test(test_dump_ends_in_repetition),
-		cmocka_unit_test(test_json),        cmocka_unit_test(test_json_is_utf8),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_units),
+		cmocka_unit_test(test_dump_ends_in_repetition),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_is_utf8),
 		cmocka_unit_test(test_json_random),
 	};
 
