@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+extern const struct command command_bench;
 extern const struct command command_help;
 extern const struct command command_ls;
 extern const struct command command_peek;
@@ -29,6 +30,7 @@ const struct command *const commands[] = {
 	&command_peek,
 	&command_poke,
 	&command_run,
+	&command_bench,
 	&command_version,
 	&command_help,
 	NULL,
