@@ -9,6 +9,7 @@
 #include "config.h"
 #include "drivers/block/nvme/driver.h"
 #include "pci/regs.h"
+#include "virtio/regs.h"
 
 #include <ring3/driver.h>
 #include <ring3/version.h>
@@ -90,6 +91,7 @@ const struct r3_driver_v1 *const *r3_drivers(void)
 
 const struct r3_reg_set *const r3_reg_sets[] = {
 	&r3_pci_regs,
+	&r3_virtio_regs,
 	&r3_nvme_regs,
 	NULL,
 };

@@ -184,7 +184,7 @@ static int identify(struct r3_virtio *v)
 	return 0;
 }
 
-int r3_virtio_init(struct r3_virtio *v, struct r3_device *dev)
+int r3_virtio_find(struct r3_virtio *v, struct r3_device *dev)
 {
 	int rc;
 
@@ -194,9 +194,12 @@ int r3_virtio_init(struct r3_virtio *v, struct r3_device *dev)
 		.clock = r3_device_clock(dev),
 	};
 	rc = identify(v);
-	if (rc == 0)
-		rc = r3_pci_enable(dev, R3_PCI_MEMORY, 0);
-	if (rc == 0)
-		rc = find_areas(v);
-	return rc;
+	return rc < 0 ? rc : find_areas(v);
+}
+
+int r3_virtio_init(struct r3_virtio *v, struct r3_device *dev)
+{
+	int rc = r3_virtio_find(v, dev);
+
+	return rc < 0 ? rc : r3_pci_enable(dev, R3_PCI_MEMORY, 0);
 }

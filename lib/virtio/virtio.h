@@ -61,6 +61,9 @@ struct r3_virtio {
  *  interface (the text names the remedy); EIO its capabilities make no sense. */
 int r3_virtio_init(struct r3_virtio *v, struct r3_device *dev);
 
+/** The same without a write: for who only wants to know where the registers are. */
+int r3_virtio_find(struct r3_virtio *v, struct r3_device *dev);
+
 /** Reset the device, then agree on those features of @wanted and @required that it
  *  offers; VERSION_1 is required always, ACCESS_PLATFORM and ORDER_PLATFORM are taken
  *  where they are offered. Turns on bus mastering once the device is quiet.
