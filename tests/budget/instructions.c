@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Under callgrind with --collect-atstart=no this collects what the library executes for
- * BATCHES times DEPTH reads of 4 KiB, and nothing of the controller; instructions.py
- * divides.
+ * BATCHES times DEPTH reads of 4 KiB, and nothing of the device; instructions.py divides.
  */
 #include "budget/rig.h"
 
@@ -17,15 +16,15 @@ static void toggle(bool library)
 
 int main(int argc, char **argv)
 {
-	unsigned depth = argc > 1 ? (unsigned)atoi(argv[1]) : 0;
-	unsigned batches = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+	unsigned depth = argc == 4 ? (unsigned)atoi(argv[2]) : 0;
+	unsigned batches = argc == 4 ? (unsigned)atoi(argv[3]) : 0;
 	struct rig *rig;
 
 	if (!depth || depth > RIG_DEPTH || !batches) {
-		fprintf(stderr, "Usage: budget_instructions DEPTH BATCHES\n");
+		fprintf(stderr, "Usage: budget_instructions DEVICE DEPTH BATCHES\n");
 		return 2;
 	}
-	rig = rig_open(toggle, false);
+	rig = rig_open(argv[1], toggle, false);
 	if (!rig)
 		return 1;
 	for (unsigned i = 0; i < batches; i++) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
+ * quiet_path DEVICE...
+ *
  * The data path is quiet: between submit and the doorbell, and between a completion and
  * its reap, the library makes no system call, allocates nothing and takes no lock. A
  * child runs it under a seccomp filter that kills at the first system call; calls of
- * the allocator and of locks are counted, those of the controller excepted. That each
+ * the allocator and of locks are counted, those of the device excepted. That each
  * of these would be noticed is shown by making one.
  */
 #include "budget/rig.h"
@@ -22,7 +24,8 @@
 
 #define BATCHES 1000
 
-static bool watching; /* the library runs */
+static char **devices; /* as rig.h names them */
+static bool watching;  /* the library runs */
 static unsigned allocations, locks;
 
 static void watch(bool library)
@@ -95,9 +98,9 @@ static int forbid_system_calls(void)
 
 enum verdict { QUIET, NO_RIG, NO_FILTER, FAILED, ALLOCATED, LOCKED, MADE_A_SYSTEM_CALL };
 
-static enum verdict child(unsigned depth, bool foreign, enum crime crime)
+static enum verdict child(const char *device, unsigned depth, bool foreign, enum crime crime)
 {
-	struct rig *rig = rig_open(watch, foreign);
+	struct rig *rig = rig_open(device, watch, foreign);
 
 	if (!rig)
 		return NO_RIG;
@@ -116,14 +119,14 @@ static enum verdict child(unsigned depth, bool foreign, enum crime crime)
 	return allocations ? ALLOCATED : locks ? LOCKED : QUIET;
 }
 
-static enum verdict judge(unsigned depth, bool foreign, enum crime crime)
+static enum verdict judge(const char *device, unsigned depth, bool foreign, enum crime crime)
 {
 	int status;
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0)
-		_exit((int)child(depth, foreign, crime));
+		_exit((int)child(device, depth, foreign, crime));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		return MADE_A_SYSTEM_CALL;
@@ -131,29 +134,39 @@ static enum verdict judge(unsigned depth, bool foreign, enum crime crime)
 	return (enum verdict)WEXITSTATUS(status);
 }
 
+static void expect_quiet(unsigned depth, bool foreign)
+{
+	for (char **device = devices; *device; device++) {
+		enum verdict verdict = judge(*device, depth, foreign, NONE);
+
+		if (verdict != QUIET)
+			fail_msg("%s, %u in flight: verdict %d", *device, depth, (int)verdict);
+	}
+}
+
 static void thirty_two_in_flight(void **state)
 {
-	assert_int_equal(judge(32, false, NONE), QUIET);
+	expect_quiet(32, false);
 }
 
 static void one_in_flight(void **state)
 {
-	assert_int_equal(judge(1, false, NONE), QUIET);
+	expect_quiet(1, false);
 }
 
 static void through_a_bounce_copy(void **state)
 {
-	assert_int_equal(judge(32, true, NONE), QUIET);
+	expect_quiet(32, true);
 }
 
 static void noise_is_noticed(void **state)
 {
-	assert_int_equal(judge(1, false, SYSCALL), MADE_A_SYSTEM_CALL);
-	assert_int_equal(judge(1, false, ALLOCATION), ALLOCATED);
-	assert_int_equal(judge(1, false, LOCK), LOCKED);
+	assert_int_equal(judge(*devices, 1, false, SYSCALL), MADE_A_SYSTEM_CALL);
+	assert_int_equal(judge(*devices, 1, false, ALLOCATION), ALLOCATED);
+	assert_int_equal(judge(*devices, 1, false, LOCK), LOCKED);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(thirty_two_in_flight),
@@ -162,5 +175,10 @@ int main(void)
 		cmocka_unit_test(noise_is_noticed),
 	};
 
+	if (argc < 2) {
+		fprintf(stderr, "Usage: budget_quiet_path DEVICE...\n");
+		return 2;
+	}
+	devices = argv + 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,18 +2,19 @@
 #include "budget/rig.h"
 
 #include "stub/nvme_stub.h"
+#include "stub/virtio_stub.h"
 
 #include <ring3/driver.h>
 #include <ring3/error.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct rig {
-	struct r3_bus_ops ops; /* the stub's, with a rw() that tells */
-	int (*rw)(struct r3_device *dev, unsigned index, uint64_t off, void *data, uint8_t width,
-		  uint32_t count, unsigned flags);
-	rig_watch *watch; /* NULL: not in a batch */
-	rig_watch *watcher;
+	const struct kind *kind;
+	void *stub;
+	struct r3_device *dev;
+	rig_watch *watch;
 	struct r3_block *block;
 	struct r3_blkq *queue;
 	void *data;    /* the device's memory, or */
@@ -23,43 +24,88 @@ struct rig {
 	struct r3_sg sg[RIG_DEPTH];
 };
 
-static struct rig *the_rig; /* rw() finds it here: the stub has no room for it */
+/* ---- the devices ---- */
 
-static int rig_rw(struct r3_device *dev, unsigned index, uint64_t off, void *data, uint8_t width,
-		  uint32_t count, unsigned flags)
+static void open_nvme(struct rig *rig)
 {
-	int rc;
+	const struct nvme_stub_opts opts = {.null = true, .mapped = true, .vectors = 16};
 
-	if (the_rig->watch)
-		the_rig->watch(false);
-	rc = the_rig->rw(dev, index, off, data, width, count, flags);
-	if (the_rig->watch)
-		the_rig->watch(true);
-	return rc;
+	rig->stub = nvme_stub_new(&opts, NULL);
+	rig->dev = nvme_stub_device(rig->stub);
 }
 
-struct rig *rig_open(rig_watch *watch, bool foreign)
+static void run_nvme(void *stub)
 {
-	const struct nvme_stub_opts stub_opts = {.null = true};
+	nvme_stub_run(stub);
+}
+
+static void open_virtio(struct rig *rig, uint64_t features)
+{
+	const struct virtio_stub_opts opts = {.features = VIRTIO_STUB_FEATURES | features,
+					      .null = true,
+					      .mapped = true,
+					      .vectors = 16};
+
+	rig->stub = virtio_stub_new(&opts, NULL);
+	rig->dev = virtio_stub_device(rig->stub);
+}
+
+static void open_split(struct rig *rig)
+{
+	open_virtio(rig, 0);
+}
+
+static void open_packed(struct rig *rig)
+{
+	open_virtio(rig, VIRTIO_FEATURE(VIRTIO_F_RING_PACKED));
+}
+
+static void run_virtio(void *stub)
+{
+	virtio_stub_run(stub);
+}
+
+static const struct kind {
+	const char *name;
+	void (*open)(struct rig *rig);
+	void (*run)(void *stub); /* do what was asked for by mapped doorbells */
+} kinds[] = {
+	{"nvme", open_nvme, run_nvme},
+	{"virtio-blk-split", open_split, run_virtio},
+	{"virtio-blk-packed", open_packed, run_virtio},
+};
+
+/* ---- life ---- */
+
+static bool open_device(struct rig *rig, const char *device)
+{
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(kinds[i].name, device) != 0)
+			continue;
+		rig->kind = &kinds[i];
+		rig->kind->open(rig);
+		return true;
+	}
+	fprintf(stderr, "rig: there is no device \"%s\"\n", device);
+	return false;
+}
+
+struct rig *rig_open(const char *device, rig_watch *watch, bool foreign)
+{
 	const struct r3_block_opts opts = {.size = sizeof(opts)};
 	const struct r3_blkq_opts queue_opts = {
 		.size = sizeof(queue_opts), .depth = RIG_DEPTH, .mode = R3_BLKQ_POLL};
-	struct nvme_stub *stub = nvme_stub_new(&stub_opts, NULL);
 	struct rig *rig = calloc(1, sizeof(*rig));
 	const struct r3_driver_v1 *driver;
-	struct r3_device *dev;
 
-	if (!stub || !rig) {
+	if (!rig) {
 		fprintf(stderr, "rig: no memory\n");
 		return NULL;
 	}
-	dev = nvme_stub_device(stub);
-	rig->ops = *dev->ops;
-	rig->rw = rig->ops.rw;
-	rig->ops.rw = rig_rw;
-	dev->ops = &rig->ops;
-	the_rig = rig;
-	if (r3_driver_find(dev, NULL, &driver) || driver->attach_block(dev, &opts, &rig->block) ||
+	if (!open_device(rig, device))
+		return NULL;
+	if (r3_driver_find(rig->dev, NULL, &driver) ||
+	    driver->attach_block(rig->dev, &opts, &rig->block) ||
 	    (!foreign && r3_block_alloc(rig->block, RIG_DEPTH * RIG_LEN, &rig->data)) ||
 	    r3_blkq_open(rig->block, &queue_opts, &rig->queue)) {
 		fprintf(stderr, "rig: %s\n", r3_error_text());
@@ -79,7 +125,7 @@ struct rig *rig_open(rig_watch *watch, bool foreign)
 						  .len = RIG_LEN,
 						  .sg = &rig->sg[i]};
 	}
-	rig->watcher = watch;
+	rig->watch = watch;
 	return rig;
 }
 
@@ -94,18 +140,21 @@ void rig_close(struct rig *rig)
 
 bool rig_batch(struct rig *rig, unsigned depth)
 {
+	const struct fake_device *fake = (struct fake_device *)rig->dev;
+	unsigned messages = fake->reads + fake->writes;
 	struct r3_blk_req *reqs[RIG_DEPTH];
 	int accepted, rung, reaped;
 
 	for (unsigned i = 0; i < depth; i++)
 		reqs[i] = &rig->req[i];
-	rig->watch = rig->watcher;
 	rig->watch(true);
 	accepted = r3_blkq_submit(rig->queue, reqs, depth);
 	rung = r3_blkq_kick(rig->queue);
+	rig->watch(false);
+	rig->kind->run(rig->stub);
+	rig->watch(true);
 	reaped = r3_blkq_reap(rig->queue, reqs, depth);
 	rig->watch(false);
-	rig->watch = NULL;
 
 	rig->failure = NULL;
 	if (accepted != (int)depth)
@@ -114,6 +163,8 @@ bool rig_batch(struct rig *rig, unsigned depth)
 		rig->failure = "the doorbell was not rung";
 	else if (reaped != (int)depth)
 		rig->failure = "not all requests were complete";
+	else if (fake->reads + fake->writes != messages)
+		rig->failure = "a register was accessed that is not memory";
 	for (unsigned i = 0; i < depth && !rig->failure; i++)
 		if (reqs[i]->err)
 			rig->failure = "a request failed";

@@ -205,6 +205,51 @@ static void doorbell(struct nvme_stub *stub, uint64_t off, uint32_t value)
 	}
 }
 
+/* ---- doorbells that are memory ---- */
+
+/* So far apart, each queue has a page to itself, and those of the admin queue are not in
+ * the pages that are mapped: its commands are executed in their doorbell still. */
+#define MAPPED_DSTRD 9u
+#define PAGE         4096u
+#define NOT_RUNG     UINT32_MAX
+
+static uint32_t *mapped_doorbell(struct nvme_stub *stub, unsigned qid, bool is_cq)
+{
+	uint8_t *bar = r3_mem_addr(stub->fake->bar[0].mem);
+
+	return (uint32_t *)(bar + NVME_REG_DOORBELL + qid * PAGE + (is_cq ? PAGE / 2 : 0));
+}
+
+static void map_doorbells(struct nvme_stub *stub)
+{
+	struct fake_bar *bar = &stub->fake->bar[0];
+
+	bar->nareas = 1;
+	bar->area[0].off = NVME_REG_DOORBELL + PAGE;
+	bar->area[0].len = stub->opts.queues * PAGE;
+	memset(mapped_doorbell(stub, 1, false), 0xff, bar->area[0].len);
+}
+
+static void heed(struct nvme_stub *stub, unsigned qid, bool is_cq)
+{
+	const uint8_t *bar = r3_mem_addr(stub->fake->bar[0].mem);
+	uint32_t *at = mapped_doorbell(stub, qid, is_cq);
+	uint32_t value = __atomic_exchange_n(at, NOT_RUNG, __ATOMIC_ACQ_REL);
+
+	if (value != NOT_RUNG)
+		doorbell(stub, (uint64_t)((uint8_t *)at - bar), R3_LE32(value));
+}
+
+void nvme_stub_run(struct nvme_stub *stub)
+{
+	pthread_mutex_lock(&stub->lock);
+	for (unsigned qid = 1; stub->opts.mapped && qid <= stub->opts.queues; qid++) {
+		heed(stub, qid, true); /* it makes room for what the other starts */
+		heed(stub, qid, false);
+	}
+	pthread_mutex_unlock(&stub->lock);
+}
+
 /* ---- registers ---- */
 
 static void reset(struct nvme_stub *stub)
@@ -354,7 +399,7 @@ static struct nvme_stub_opts defaults(const struct nvme_stub_opts *opts)
 	if (!all.mqes)
 		all.mqes = 1023;
 	if (!all.bar)
-		all.bar = 16384;
+		all.bar = all.mapped ? (uint64_t)(STUB_QUEUES * 2) * PAGE : 16384;
 	return all;
 }
 
@@ -382,6 +427,8 @@ struct nvme_stub *nvme_stub_new(const struct nvme_stub_opts *opts, struct r3_clo
 	/* CQR, TO 1 s, the NVM command set, one page size */
 	stub->cap = stub->opts.mqes | UINT64_C(1) << 16 | UINT64_C(2) << 24 |
 		    (uint64_t)NVME_CAP_CSS_NVM << 37 | (uint64_t)stub->opts.mps * 0x11 << 48;
+	if (stub->opts.mapped)
+		stub->cap |= (uint64_t)MAPPED_DSTRD << 32;
 	reset(stub);
 	for (unsigned i = 0; i < stub->opts.namespaces; i++) {
 		struct nvme_stub_ns *ns = &stub->ns[i];
@@ -399,8 +446,12 @@ struct nvme_stub *nvme_stub_new(const struct nvme_stub_opts *opts, struct r3_clo
 	fake->base.info.nirqs[R3_IRQ_MSI] = stub->opts.msi;
 	fake->base.info.nirqs[R3_IRQ_MSIX] = stub->opts.vectors;
 	if (fake_device_set_bar(fake, 0, stub->opts.bar,
-				R3_REGION_READ | R3_REGION_WRITE | R3_REGION_64BIT) < 0 ||
-	    fake_device_adopt(fake) < 0)
+				R3_REGION_READ | R3_REGION_WRITE | R3_REGION_64BIT |
+					(stub->opts.mapped ? R3_REGION_MAPPABLE : 0u)) < 0)
+		abort();
+	if (stub->opts.mapped)
+		map_doorbells(stub);
+	if (fake_device_adopt(fake) < 0)
 		abort();
 	return stub;
 }

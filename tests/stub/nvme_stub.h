@@ -50,7 +50,8 @@ struct nvme_stub_opts {
 	uint8_t mps;  /* pages are 4096 << mps bytes, no more and no less */
 	uint8_t sgl;  /* NVME_SGLS_ANY or _DWORD; 0: none */
 	bool null;    /* nothing is kept or copied */
-	uint64_t bar; /* bytes of BAR 0; 0: 16 KiB */
+	bool mapped;  /* doorbells of I/O queues are stores to memory; see nvme_stub_run() */
+	uint64_t bar; /* bytes of BAR 0; 0: 16 KiB, or what the doorbells take */
 };
 
 struct nvme_stub_sq {
@@ -117,6 +118,10 @@ struct r3_device *nvme_stub_device(struct nvme_stub *stub);
 unsigned nvme_stub_held(struct nvme_stub *stub);
 /** Execute and complete the @n-th of them. */
 void nvme_stub_release(struct nvme_stub *stub, unsigned n);
+
+/** Where the doorbells are mapped: heed those that were written. That is how such a
+ *  controller ever executes an I/O command. */
+void nvme_stub_run(struct nvme_stub *stub);
 
 /** Post any completion to a completion queue; the phase is filled in. */
 void nvme_stub_post(struct nvme_stub *stub, uint16_t cqid, struct nvme_cqe cqe);

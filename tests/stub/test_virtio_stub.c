@@ -169,11 +169,11 @@ static void push_split(struct raw *raw, unsigned head, const struct piece *piece
 	struct virtq_desc *desc = raw->mem->split.desc;
 
 	for (unsigned i = 0; i < n; i++)
-		desc[(head + i) % QSIZE] =
-			(struct virtq_desc){piece[i].addr, piece[i].len, piece[i].flags,
-					    (uint16_t)((head + i + 1) % QSIZE)};
-	raw->mem->split.avail[2 + raw->idx++ % QSIZE] = (uint16_t)head;
-	__atomic_store_n(&raw->mem->split.avail[1], raw->idx, __ATOMIC_RELEASE);
+		desc[(head + i) % QSIZE] = (struct virtq_desc){
+			R3_LE64(piece[i].addr), R3_LE32(piece[i].len), R3_LE16(piece[i].flags),
+			R3_LE16((head + i + 1) % QSIZE)};
+	raw->mem->split.avail[2 + raw->idx++ % QSIZE] = R3_LE16(head);
+	__atomic_store_n(&raw->mem->split.avail[1], R3_LE16(raw->idx), __ATOMIC_RELEASE);
 }
 
 static void push_packed(struct raw *raw, unsigned id, const struct piece *piece, unsigned n)
@@ -186,17 +186,18 @@ static void push_packed(struct raw *raw, unsigned id, const struct piece *piece,
 					    (raw->wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED));
 		struct pvirtq_desc *desc = &raw->mem->packed.desc[raw->next];
 
-		desc->addr = piece[i].addr;
-		desc->len = piece[i].len;
-		desc->id = (uint16_t)id;
+		desc->addr = R3_LE64(piece[i].addr);
+		desc->len = R3_LE32(piece[i].len);
+		desc->id = R3_LE16(id);
 		if (i)
-			desc->flags = flags;
+			desc->flags = R3_LE16(flags);
 		else
 			first_flags = flags;
 		raw->next = (uint16_t)((raw->next + 1) % QSIZE);
 		raw->wrap ^= !raw->next;
 	}
-	__atomic_store_n(&raw->mem->packed.desc[first].flags, first_flags, __ATOMIC_RELEASE);
+	__atomic_store_n(&raw->mem->packed.desc[first].flags, R3_LE16(first_flags),
+			 __ATOMIC_RELEASE);
 }
 
 /* Buffer @i, to read or write sector @i, in three descriptors from place 3 * @i on or in
@@ -213,16 +214,17 @@ static void push(struct raw *raw, unsigned i, bool write)
 	struct piece one = {0, 48, VIRTQ_DESC_F_INDIRECT};
 
 	raw->mem->buf[i].req = (struct virtio_blk_req){
-		.type = write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, .sector = i};
+		.type = R3_LE32(write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN), .sector = R3_LE64(i)};
 	raw->mem->buf[i].status = 0xff;
 	for (unsigned j = 0; j < 3; j++) {
 		uint16_t flags = piece[j].flags;
 
-		raw->mem->buf[i].packed_table[j] =
-			(struct pvirtq_desc){piece[j].addr, piece[j].len, 0, flags};
+		raw->mem->buf[i].packed_table[j] = (struct pvirtq_desc){
+			R3_LE64(piece[j].addr), R3_LE32(piece[j].len), 0, R3_LE16(flags)};
 		piece[j].flags = (uint16_t)(flags | (j < 2 ? VIRTQ_DESC_F_NEXT : 0));
-		raw->mem->buf[i].table[j] = (struct virtq_desc){piece[j].addr, piece[j].len,
-								piece[j].flags, (uint16_t)(j + 1)};
+		raw->mem->buf[i].table[j] =
+			(struct virtq_desc){R3_LE64(piece[j].addr), R3_LE32(piece[j].len),
+					    R3_LE16(piece[j].flags), R3_LE16(j + 1)};
 	}
 	one.addr =
 		packed ? at(raw, raw->mem->buf[i].packed_table) : at(raw, raw->mem->buf[i].table);
@@ -266,7 +268,7 @@ static void moves_data(uint64_t features)
 		assert_int_equal(raw->mem->buf[i].data[511], round + 1);
 	}
 	if (!(features & PACKED))
-		assert_int_equal(raw->mem->split.used[1], 6 * QSIZE);
+		assert_int_equal(R3_LE16(raw->mem->split.used[1]), 6 * QSIZE);
 	assert_int_equal(raw->stub->requests, 6 * QSIZE);
 	assert_int_equal(raw->stub->needless, 0);
 	raw_close(raw, 0);
@@ -293,14 +295,14 @@ static void interrupts_only_where_wanted(void **state)
 	push(raw, 0, false);
 	notify(raw);
 	assert_int_equal(interrupts(raw), 1);
-	raw->mem->split.avail[0] = VIRTQ_AVAIL_F_NO_INTERRUPT;
+	raw->mem->split.avail[0] = R3_LE16(VIRTQ_AVAIL_F_NO_INTERRUPT);
 	push(raw, 1, false);
 	notify(raw);
 	assert_int_equal(interrupts(raw), 0);
 	raw_close(raw, 0);
 
 	raw = raw_start(TABLES | EVENTS);
-	raw->mem->split.avail[2 + QSIZE] = 1; /* when the index passes 1 */
+	raw->mem->split.avail[2 + QSIZE] = R3_LE16(1); /* when the index passes 1 */
 	push(raw, 0, false);
 	notify(raw);
 	assert_int_equal(interrupts(raw), 0);
@@ -310,14 +312,15 @@ static void interrupts_only_where_wanted(void **state)
 	raw_close(raw, 0);
 
 	raw = raw_start(PACKED | TABLES | EVENTS);
-	raw->mem->packed.driver = (struct pvirtq_event_suppress){1, RING_EVENT_FLAGS_DESC};
+	raw->mem->packed.driver =
+		(struct pvirtq_event_suppress){R3_LE16(1), R3_LE16(RING_EVENT_FLAGS_DESC)};
 	for (unsigned i = 0; i < 2 * QSIZE; i++) {
 		push(raw, i % QSIZE, false);
 		notify(raw);
 		/* place 1, of the second round: the wrap counter was left at 0 */
 		assert_int_equal(interrupts(raw), i == QSIZE + 1);
 	}
-	raw->mem->packed.driver.flags = RING_EVENT_FLAGS_DISABLE;
+	raw->mem->packed.driver.flags = R3_LE16(RING_EVENT_FLAGS_DISABLE);
 	push(raw, 0, false);
 	notify(raw);
 	assert_int_equal(interrupts(raw), 0);
@@ -335,8 +338,9 @@ static void batches_in_order(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		push(raw, i, false);
 	notify(raw);
-	assert_int_equal(raw->mem->split.used[1], 4);
-	assert_int_equal(raw->mem->split.used[2], 3); /* the last one, in the first's place */
+	assert_int_equal(R3_LE16(raw->mem->split.used[1]), 4);
+	assert_int_equal(R3_LE16(raw->mem->split.used[2]),
+			 3); /* the last one, in the first's place */
 	assert_int_equal(raw->stub->batches, 3);
 	raw_close(raw, 0);
 
@@ -344,12 +348,13 @@ static void batches_in_order(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		push(raw, i, false);
 	notify(raw);
-	assert_int_equal(raw->mem->packed.desc[0].id, 2);
-	assert_int_equal(raw->mem->packed.desc[0].flags & VIRTQ_DESC_F_USED, VIRTQ_DESC_F_USED);
-	assert_int_equal(raw->mem->packed.desc[1].flags & VIRTQ_DESC_F_USED, 0);
+	assert_int_equal(R3_LE16(raw->mem->packed.desc[0].id), 2);
+	assert_int_equal(raw->mem->packed.desc[0].flags & R3_LE16(VIRTQ_DESC_F_USED),
+			 R3_LE16(VIRTQ_DESC_F_USED));
+	assert_int_equal(raw->mem->packed.desc[1].flags & R3_LE16(VIRTQ_DESC_F_USED), 0);
 	push(raw, 3, false);
 	notify(raw);
-	assert_int_equal(raw->mem->packed.desc[3].id, 3);
+	assert_int_equal(R3_LE16(raw->mem->packed.desc[3].id), 3);
 	raw_close(raw, 0);
 }
 
@@ -378,17 +383,17 @@ static void keeps_and_lies(void **state)
 	push(raw, 1, false);
 	notify(raw);
 	assert_int_equal(virtio_stub_held(raw->stub), 2);
-	assert_int_equal(raw->mem->split.used[1], 0);
+	assert_int_equal(R3_LE16(raw->mem->split.used[1]), 0);
 	virtio_stub_release(raw->stub, 1);
-	assert_int_equal(raw->mem->split.used[1], 1);
-	assert_int_equal(raw->mem->split.used[2], 1);
+	assert_int_equal(R3_LE16(raw->mem->split.used[1]), 1);
+	assert_int_equal(R3_LE16(raw->mem->split.used[2]), 1);
 
 	raw->stub->hooks = &lies;
 	virtio_stub_release(raw->stub, 0);
 	assert_int_equal(virtio_stub_held(raw->stub), 0);
-	assert_int_equal(raw->mem->split.used[1], 3);
-	assert_int_equal(raw->mem->split.used[6], 77);
-	assert_int_equal(raw->mem->split.used[8], 5);
+	assert_int_equal(R3_LE16(raw->mem->split.used[1]), 3);
+	assert_int_equal(R3_LE16(raw->mem->split.used[6]), 77);
+	assert_int_equal(R3_LE16(raw->mem->split.used[8]), 5);
 	assert_int_equal(raw->mem->buf[0].status, VIRTIO_BLK_S_UNSUPP);
 	raw_close(raw, 0);
 }
@@ -489,21 +494,21 @@ static void chain_that_loops(struct raw *raw)
 static void read_after_write(struct raw *raw)
 {
 	push(raw, 0, false);
-	raw->mem->buf[0].table[1].flags = VIRTQ_DESC_F_NEXT;
-	raw->mem->buf[0].table[0].flags |= VIRTQ_DESC_F_WRITE;
+	raw->mem->buf[0].table[1].flags = R3_LE16(VIRTQ_DESC_F_NEXT);
+	raw->mem->buf[0].table[0].flags |= R3_LE16(VIRTQ_DESC_F_WRITE);
 	notify(raw);
 }
 
 static void head_outside(struct raw *raw)
 {
-	raw->mem->split.avail[2] = QSIZE;
-	raw->mem->split.avail[1] = 1;
+	raw->mem->split.avail[2] = R3_LE16(QSIZE);
+	raw->mem->split.avail[1] = R3_LE16(1);
 	notify(raw);
 }
 
 static void index_too_far(struct raw *raw)
 {
-	raw->mem->split.avail[1] = QSIZE + 1;
+	raw->mem->split.avail[1] = R3_LE16(QSIZE + 1);
 	notify(raw);
 }
 
@@ -520,8 +525,8 @@ static void id_twice(struct raw *raw)
 static void flush_not_negotiated(struct raw *raw)
 {
 	push(raw, 0, false);
-	raw->mem->buf[0].req.type = VIRTIO_BLK_T_FLUSH;
-	raw->mem->buf[0].table[0].next = 2;
+	raw->mem->buf[0].req.type = R3_LE32(VIRTIO_BLK_T_FLUSH);
+	raw->mem->buf[0].table[0].next = R3_LE16(2);
 	notify(raw);
 	assert_int_equal(raw->mem->buf[0].status, VIRTIO_BLK_S_UNSUPP);
 }
