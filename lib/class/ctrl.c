@@ -82,17 +82,12 @@ static int open_fds(struct r3_ctrl *ctrl)
 
 int r3_ctrl_open(struct r3_ctrl *ctrl)
 {
-	unsigned most = ctrl->nqueues + 1;
 	int rc;
 
 	ctrl->queue = calloc(ctrl->nqueues, sizeof(*ctrl->queue));
 	if (!ctrl->queue)
 		return r3_error_set(ENOMEM, "%s: no memory", ctrl->name);
-	if (most > R3_CTRL_VECTORS_MAX)
-		most = R3_CTRL_VECTORS_MAX;
-	rc = r3_irq_enable(ctrl->dev, R3_IRQ_BEST, 1, most, &ctrl->irq);
-	if (rc == 0)
-		rc = open_fds(ctrl);
+	rc = open_fds(ctrl);
 	ctrl->starting = rc < 0;
 	return rc;
 }
@@ -101,7 +96,6 @@ void r3_ctrl_close(struct r3_ctrl *ctrl)
 {
 	r3_fd_close(&ctrl->timer);
 	r3_fd_close(&ctrl->epoll);
-	r3_irq_disable(ctrl->irq);
 	free(ctrl->queue);
 }
 
@@ -200,7 +194,7 @@ void r3_ctrl_dispatch(struct r3_ctrl *ctrl)
 	}
 	if (came)
 		forward_vector(ctrl);
-	ctrl->ops->poll(ctrl); /* in any case: a look is cheap, and interrupts get lost */
+	ctrl->ops->poll(ctrl, came);
 	/* Ticks count dispatches as well as time. A program that comes here late makes its
 	 * requests live longer, and never has them aborted for its own absence. */
 	if (!ctrl->gone && now - ctrl->ticked >= ctrl->tick_ns) {

@@ -24,8 +24,6 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define R3_CTRL_VECTORS_MAX 65u /* the controller's own and 64 queues'; later ones share it */
-
 struct r3_ctrl;
 
 /** A queue of the device. */
@@ -47,13 +45,9 @@ struct r3_hwq {
 struct r3_ctrl_ops {
 	/** Stop the device: afterwards it touches no memory. */
 	int (*disable)(struct r3_ctrl *ctrl);
-	/** Bring it up, as far as to the making of queues. It is disabled, or as it was
-	 *  found. Called again it asks for what it got the first time. */
-	int (*start)(struct r3_ctrl *ctrl);
-	/** Tell the device of a queue, empty rings. The gate is closed, or not yet open. */
-	int (*queue_create)(struct r3_hwq *q);
-	/** All queues are there again after a reset. NULL: that is all. */
-	int (*run)(struct r3_ctrl *ctrl);
+	/** Bring it up again after that, with what it granted the first time, and with all
+	 *  open queues (r3_ctrl_next()), whose rings are to be empty. */
+	int (*restart)(struct r3_ctrl *ctrl);
 
 	/* With the queue's gate closed: */
 	/** Move what has completed to the done slots; @alive: the device is at work, and is
@@ -72,8 +66,9 @@ struct r3_ctrl_ops {
 	int (*health)(struct r3_ctrl *ctrl);
 	/** Tell all block devices. GONE is told more than once. */
 	void (*tell)(struct r3_ctrl *ctrl, enum r3_block_event_type type, uint32_t detail);
-	/** In each dispatch, after interrupts: whatever the device has to say. */
-	void (*poll)(struct r3_ctrl *ctrl);
+	/** In each dispatch: whatever the device has to say. @came: it has interrupted by
+	 *  vector 0. Interrupts get lost, so a cheap look is worth it in any case. */
+	void (*poll)(struct r3_ctrl *ctrl, bool came);
 	/** Each tick, after the look for what is overdue. NULL: nothing. */
 	void (*tick)(struct r3_ctrl *ctrl);
 	/** Keep the pin of an interrupt from being asserted, and no longer. */
@@ -86,10 +81,11 @@ struct r3_ctrl {
 	struct r3_clock *clock;
 	const char *name; /* the device's, for messages */
 
-	struct r3_irq_set *irq;
-	bool vector_taken[R3_CTRL_VECTORS_MAX];
-	struct r3_hwq **queue; /* nqueues, NULL where none is open */
+	/* set by the driver, before r3_ctrl_open() */
+	struct r3_irq_set *irq; /* vector 0 is the controller's, the next those of queues */
 	unsigned nqueues;
+
+	struct r3_hwq **queue; /* nqueues, NULL where none is open */
 
 	int epoll, timer;
 	uint64_t tick_ns, ticked; /* length of a tick; when the last one was */
@@ -111,11 +107,9 @@ struct r3_ctrl {
 /** The first thing of an open. The controller counts as starting until r3_ctrl_open(). */
 void r3_ctrl_init(struct r3_ctrl *ctrl, const struct r3_ctrl_ops *ops, struct r3_device *dev,
 		  const struct r3_block_opts *opts);
-/** Room for ctrl->nqueues queues, interrupt vectors (at most one per queue and one), and
- *  the fd that says when to dispatch: the last of an open, or what is to be undone by
- *  r3_ctrl_close(). Errors: ENOMEM; as r3_irq_enable(). */
+/** Make room for queues, and the fd that says when to dispatch. Errors: ENOMEM; EMFILE. */
 int r3_ctrl_open(struct r3_ctrl *ctrl);
-/** Also where that failed, or was never called. The device is disabled. */
+/** Also where that failed, or was never called. */
 void r3_ctrl_close(struct r3_ctrl *ctrl);
 void r3_ctrl_dispatch(struct r3_ctrl *ctrl);
 /** Say, not too often, that the device did something that it must not do. */

@@ -2,9 +2,9 @@
 /*
  * Queues of a controller and their interrupt vectors.
  *
- * A queue that waits by interrupt has a vector of its own while there are any, whose
- * eventfd is the queue's fd. Later ones share the controller's vector: they have an
- * eventfd of their own, to which the control thread forwards.
+ * The first queues have vectors of their own, as many as there are, whose eventfd is the
+ * queue's fd. The others share the controller's: they have an eventfd of their own, to
+ * which the control thread forwards.
  */
 #include "class/ctrl.h"
 
@@ -16,14 +16,10 @@
 static int vector_take(struct r3_hwq *q)
 {
 	struct r3_ctrl *ctrl = q->ctrl;
-	unsigned n = r3_irq_count(ctrl->irq);
 
-	for (unsigned v = 1; v < n; v++) {
-		if (ctrl->vector_taken[v])
-			continue;
-		ctrl->vector_taken[v] = true;
-		q->vector = (uint16_t)v;
-		q->blkq.fd = r3_irq_fd(ctrl->irq, v);
+	if (q->index + 1 < r3_irq_count(ctrl->irq)) {
+		q->vector = (uint16_t)(q->index + 1);
+		q->blkq.fd = r3_irq_fd(ctrl->irq, q->vector);
 		return 0;
 	}
 	q->vector = 0;
@@ -36,11 +32,7 @@ static int vector_take(struct r3_hwq *q)
 
 static void vector_give(struct r3_hwq *q)
 {
-	if (q->blkq.fd < 0)
-		return;
-	if (q->vector)
-		q->ctrl->vector_taken[q->vector] = false;
-	else
+	if (q->blkq.fd >= 0 && !q->vector)
 		close(q->blkq.fd);
 }
 

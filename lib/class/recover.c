@@ -164,12 +164,7 @@ static int start_again(struct r3_ctrl *ctrl)
 	for (struct r3_hwq *q = r3_ctrl_next(ctrl, NULL); q; q = r3_ctrl_next(ctrl, q))
 		(void)ctrl->ops->collect(q, false);
 	ctrl->starting = true;
-	rc = ctrl->ops->start(ctrl);
-	for (struct r3_hwq *q = r3_ctrl_next(ctrl, NULL); q; q = r3_ctrl_next(ctrl, q))
-		if (rc == 0)
-			rc = ctrl->ops->queue_create(q);
-	if (rc == 0 && ctrl->ops->run)
-		rc = ctrl->ops->run(ctrl);
+	rc = ctrl->ops->restart(ctrl);
 	ctrl->starting = false;
 	return rc;
 }

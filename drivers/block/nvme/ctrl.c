@@ -270,13 +270,12 @@ static int ask_events(struct r3_nvme *nvme)
 	return 0;
 }
 
-int nvme_ctrl_start(struct r3_ctrl *ctrl)
+int nvme_ctrl_start(struct r3_nvme *nvme)
 {
-	struct r3_nvme *nvme = (struct r3_nvme *)ctrl;
 	int rc;
 
 	settle(nvme);
-	rc = nvme_ctrl_disable(ctrl);
+	rc = nvme_ctrl_disable(&nvme->ctrl);
 	if (rc == 0)
 		rc = enable(nvme);
 	if (rc == 0)

@@ -46,6 +46,15 @@ static int make_data_tag(struct r3_nvme *nvme)
 
 /* ---- the controller's life ---- */
 
+static int restart(struct r3_ctrl *ctrl)
+{
+	int rc = nvme_ctrl_start((struct r3_nvme *)ctrl);
+
+	for (struct r3_hwq *q = r3_ctrl_next(ctrl, NULL); rc == 0 && q; q = r3_ctrl_next(ctrl, q))
+		rc = nvme_queue_create((struct nvme_queue *)q);
+	return rc;
+}
+
 static int health(struct r3_ctrl *ctrl)
 {
 	uint32_t csts;
@@ -74,8 +83,7 @@ static void pin(struct r3_ctrl *ctrl, bool mask)
 
 static const struct r3_ctrl_ops ctrl_ops = {
 	.disable = nvme_ctrl_disable,
-	.start = nvme_ctrl_start,
-	.queue_create = nvme_queue_create,
+	.restart = restart,
 	.collect = nvme_io_collect,
 	.ring = nvme_io_ring,
 	.again = nvme_io_again,
@@ -112,6 +120,7 @@ int r3_nvme_open(struct r3_device *dev, const struct r3_block_opts *opts, struct
 {
 	struct r3_nvme *nvme = calloc(1, sizeof(*nvme));
 	struct r3_kept_text why;
+	unsigned vectors;
 	int rc;
 
 	if (!nvme)
@@ -130,26 +139,34 @@ int r3_nvme_open(struct r3_device *dev, const struct r3_block_opts *opts, struct
 	rc = nvme_admin_alloc(nvme);
 	if (rc < 0)
 		goto free_tags;
-	rc = nvme_ctrl_start(&nvme->ctrl);
+	rc = nvme_ctrl_start(nvme);
 	if (rc < 0)
 		goto stop;
 	rc = make_data_tag(nvme);
 	if (rc < 0)
 		goto stop;
-	rc = r3_ctrl_open(&nvme->ctrl);
+	vectors = nvme->ctrl.nqueues + 1;
+	if (vectors > NVME_VECTORS_MAX)
+		vectors = NVME_VECTORS_MAX;
+	rc = r3_irq_enable(dev, R3_IRQ_BEST, 1, vectors, &nvme->ctrl.irq);
 	if (rc < 0)
 		goto stop;
+	rc = r3_ctrl_open(&nvme->ctrl);
+	if (rc < 0)
+		goto disable_irq;
 	r3_log(R3_LOG_INFO, "%s: NVMe, %u I/O queues, %u %s vectors", nvme->ctrl.name,
 	       nvme->ctrl.nqueues, r3_irq_count(nvme->ctrl.irq),
 	       r3_irq_type_name(r3_irq_get_type(nvme->ctrl.irq)));
 	*out = nvme;
 	return 0;
 
+disable_irq:
+	r3_ctrl_close(&nvme->ctrl);
+	r3_irq_disable(nvme->ctrl.irq);
 stop:
 	r3_error_keep(&why);
 	nvme_ctrl_fence(nvme);
 	r3_error_put_back(&why);
-	r3_ctrl_close(&nvme->ctrl);
 	nvme_admin_free(nvme);
 free_tags:
 	r3_dma_tag_unref(nvme->data_tag);
@@ -169,6 +186,7 @@ static void stop(struct r3_nvme *nvme)
 	nvme_ctrl_shutdown(nvme);
 	r3_error_put_back(&why);
 	r3_ctrl_close(&nvme->ctrl);
+	r3_irq_disable(nvme->ctrl.irq);
 	nvme_admin_free(nvme);
 	r3_dma_tag_unref(nvme->data_tag);
 	r3_dma_tag_unref(nvme->prp_tag);

@@ -72,7 +72,7 @@ static void take(struct r3_nvme *nvme)
 	nvme_event_arm(nvme);
 }
 
-void nvme_event_poll(struct r3_ctrl *ctrl)
+void nvme_event_poll(struct r3_ctrl *ctrl, bool came)
 {
 	struct r3_nvme *nvme = (struct r3_nvme *)ctrl;
 

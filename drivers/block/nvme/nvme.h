@@ -24,6 +24,7 @@
 #define NVME_MAX_SEGS (NVME_LIST_LEN / sizeof(struct nvme_sgl_desc))
 
 #define NVME_QUEUES_MAX      1024u /* that we ask the controller for */
+#define NVME_VECTORS_MAX     65u   /* one for the admin queue; later queues share it */
 #define NVME_EVENTS_PER_TICK 16u   /* asynchronous events that we take */
 
 #define NVME_ADMIN_TIMEOUT (5 * R3_NSEC_PER_SEC)
@@ -146,7 +147,7 @@ static inline void nvme_pair_give_back(struct r3_nvme *nvme, const struct nvme_p
 
 int nvme_ctrl_probe(struct r3_nvme *nvme);
 /** Disable, enable, identify, and ask for queues. Keeps nqueues once it is set. */
-int nvme_ctrl_start(struct r3_ctrl *ctrl);
+int nvme_ctrl_start(struct r3_nvme *nvme);
 /** Clear CC.EN and wait: afterwards the controller touches no memory. */
 int nvme_ctrl_disable(struct r3_ctrl *ctrl);
 /** The same before its memory is freed: one that does not obey is kept from all memory. */
@@ -207,7 +208,7 @@ struct nvme_queue {
 int nvme_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts, struct r3_blkq **out);
 void nvme_queue_close(struct r3_blkq *blkq);
 /** Tell the controller of the queue pair (5.3, 5.4). */
-int nvme_queue_create(struct r3_hwq *hwq);
+int nvme_queue_create(struct nvme_queue *q);
 
 /* io.c */
 
@@ -223,7 +224,7 @@ bool nvme_io_cancel(struct r3_hwq *hwq, struct r3_slot *slot);
 
 /* event.c */
 
-void nvme_event_poll(struct r3_ctrl *ctrl);
+void nvme_event_poll(struct r3_ctrl *ctrl, bool came);
 void nvme_event_tick(struct r3_ctrl *ctrl);
 /** Ask for the next asynchronous event. */
 void nvme_event_arm(struct r3_nvme *nvme);

@@ -56,12 +56,11 @@ static bool delete_one(struct r3_nvme *nvme, uint8_t opcode, uint16_t qid)
 	return nvme_admin(nvme, &cmd, NULL, 0, NULL, &status) == 0 || !status;
 }
 
-int nvme_queue_create(struct r3_hwq *hwq)
+int nvme_queue_create(struct nvme_queue *q)
 {
-	struct nvme_queue *q = (struct nvme_queue *)hwq;
 	struct nvme_pair *pair = &q->pair;
 	uint32_t which = (uint32_t)(pair->entries - 1) << 16 | pair->qid;
-	uint32_t irq = hwq->blkq.fd >= 0 ? NVME_CQ_IEN | (uint32_t)hwq->vector << 16 : 0;
+	uint32_t irq = q->hwq.blkq.fd >= 0 ? NVME_CQ_IEN | (uint32_t)q->hwq.vector << 16 : 0;
 	struct nvme_cmd cq = {.opcode = NVME_ADMIN_CREATE_CQ,
 			      .dptr.prp[0] = R3_LE64(pair->cq_iova.v),
 			      .cdw10 = R3_LE32(which),
@@ -113,7 +112,7 @@ int nvme_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts, str
 	rc = r3_hwq_open(&q->hwq, &nvme->ctrl, index, opts, &tags);
 	if (rc < 0)
 		goto close_hwq;
-	rc = nvme_queue_create(&q->hwq);
+	rc = nvme_queue_create(q);
 	if (rc < 0)
 		goto recover;
 	nvme->ctrl.queue[index] = &q->hwq;
