@@ -64,15 +64,13 @@ const struct r3_backend *const r3_backends[] = {
 #define RESERVED_FILTER(name_, id, summary_, missing_) \
 	static const struct r3_filter id = {.name = name_, .summary = summary_, .missing = missing_}
 
-RESERVED_FILTER("trace", reserved_trace, "writes each access down",
-		"is not built into this version; leave it out");
 RESERVED_FILTER("record", reserved_record,
 		"records a device for replay:", "is not built into this version; leave it out");
 RESERVED_FILTER("fault", reserved_fault, "breaks a device by a script",
 		"is not built into this version; leave it out");
 
 const struct r3_filter *const r3_filters[] = {
-	&r3_filter_delay, &reserved_trace, &reserved_record, &reserved_fault, NULL,
+	&r3_filter_delay, &r3_filter_trace, &reserved_record, &reserved_fault, NULL,
 };
 
 /* ---- drivers ---- */

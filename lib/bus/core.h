@@ -9,4 +9,7 @@
 void r3_device_drop_region(struct r3_device *dev, unsigned index);
 void r3_device_drop_arena(struct r3_device *dev);
 
+/** What region @index (enum r3_region_index) is called: "bar0", "config". */
+const char *r3_region_name(unsigned index);
+
 #endif

@@ -18,7 +18,7 @@
 #define MOST (100 * R3_NSEC_PER_MSEC) /* per item */
 
 struct delay {
-	struct r3_filter_device filter;
+	struct r3_device base;
 	struct r3_bus_ops ops;
 	uint64_t read_ns, write_ns;
 };
@@ -62,8 +62,8 @@ static int delay_wrap(struct r3_device *lower, const struct r3_params *params,
 	}
 	delay->ops = r3_filter_ops;
 	delay->ops.rw = delay_rw;
-	r3_filter_init(&delay->filter, &delay->ops, lower);
-	*out = &delay->filter.base;
+	r3_filter_init(&delay->base, &delay->ops, lower);
+	*out = &delay->base;
 	return 0;
 }
 

@@ -27,6 +27,11 @@ static const char *const names[R3_REGION_MAX] = {
 	[R3_REGION_IO] = "io",
 };
 
+const char *r3_region_name(unsigned index)
+{
+	return index < R3_REGION_MAX ? names[index] : "unknown";
+}
+
 /* The area to map: the largest of those the carrier allows, since the accessors know only
  * one. Doorbells, which are worth it, lie in it in every device known; the rest of the
  * region is reached by messages. */

@@ -140,7 +140,8 @@ struct r3_device {
 	const struct r3_bus_ops *ops;
 	struct r3_device_info info; /* caps, nregions, nirqs: filled by the carrier */
 	struct r3_clock *clock;
-	bool gone; /* set once, by the carrier or the core; read by any thread */
+	struct r3_device *lower; /* a filter's, owned: what it is in front of; else NULL */
+	bool gone;               /* set once, by the carrier or the core; read by any thread */
 
 	/* the core's */
 	struct r3_region *region[R3_REGION_MAX];

@@ -179,10 +179,11 @@ static void unknown_and_reserved_names(void **state)
 	struct r3_device *dev;
 
 	refused("frobnicate:x", -ENODEV, "unknown scheme \"frobnicate:\"");
-	refused("frob+vfio:x", -ENODEV, "unknown filter \"frob\"; those built in are: delay");
+	refused("frob+vfio:x", -ENODEV,
+		"unknown filter \"frob\"; those built in are: delay, trace");
 	refused("vfio:0000:ff:1f.7", -ENODEV, "qemu:nvme");
 	refused("0000:ff:1f.7", -ENODEV, "pci: is not built into this version");
-	refused("trace+vfio:x", -ENODEV, "trace: is not built");
+	refused("record+vfio:x", -ENODEV, "record: is not built");
 	refused("ring3:disk", -ENODEV, "ring3d");
 	refused("nonsense", -EINVAL, "malformed address");
 	assert_int_equal(r3_device_open("vfio:x", &wrong, &dev), -EINVAL);

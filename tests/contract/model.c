@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Devices that interrupt and copy when they are asked to: the fake one, and QEMU's edu
  * (its registers are described in QEMU's docs/specs/edu.txt). */
-#include "bus/filter.h"
 #include "contract.h"
 #include "fake/fake_device.h"
 
@@ -11,8 +10,8 @@
 
 static struct fake_device *fake_behind(struct r3_device *dev)
 {
-	while (strncmp(dev->info.address, "fake:", 5))
-		dev = ((struct r3_filter_device *)dev)->lower;
+	while (dev->lower)
+		dev = dev->lower;
 	return (struct fake_device *)dev;
 }
 

@@ -21,7 +21,7 @@ TOOLS_MAY = ('export/', 'lib/util/tether.h')
 HEADERS = {
     'api': 'util', 'error': 'util', 'log': 'util', 'clock': 'util', 'version': 'util', 'sg': 'util',
     'mem': 'mem',
-    'address': 'bus', 'device': 'bus', 'region': 'bus',
+    'address': 'bus', 'device': 'bus', 'region': 'bus', 'trace': 'bus',
     'pci': 'pci', 'irq': 'irq', 'dma': 'dma',
     'block': 'class', 'driver': 'class',
     'nvme': 'drivers',
