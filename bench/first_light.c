@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The NVMe driver beside the floor: the same reads on the same kind of device, in
+ * A driver beside its floor: the same reads on the same kind of device, in
  * turns, so that what disturbs one disturbs the other. Each round gives a ratio; the
  * median of the ratios is the result, because a host that other people use has slow
  * rounds, but seldom slow in one half only.
@@ -13,21 +13,34 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ADDRESS "qemu:nvme,null,size=1G"
 static const unsigned depths[] = {1, 32};
 #define NDEPTHS (sizeof(depths) / sizeof(depths[0]))
 
+enum { FLOOR, DRIVER, NSUBJECTS };
+
+/* What can be measured. */
+static const struct kind {
+	const char *name, *address;
+	const struct subject *subjects[NSUBJECTS];
+} kinds[] = {
+	{"nvme", "qemu:nvme,null,size=1G", {&bench_floor_nvme, &bench_driver}},
+	{"virtio_blk",
+	 "qemu:virtio-blk,null,size=1G,prop.ioeventfd=off",
+	 {&bench_floor_virtio, &bench_driver}},
+};
+#define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
+
 struct options {
-	const char *address;
+	const struct kind *kind;
+	const char *address; /* NULL: that of the kind */
 	unsigned rounds;
 	uint64_t ns; /* of each measurement */
 	double goal;
 	bool anyway;
 };
-
-enum { FLOOR, DRIVER, NSUBJECTS };
-static const struct subject *const subjects[NSUBJECTS] = {&bench_floor, &bench_driver};
 
 struct run {
 	const struct options *options;
@@ -35,11 +48,13 @@ struct run {
 };
 
 static const char usage[] =
-	"Usage: first_light [-a ADDRESS] [-r ROUNDS] [-t MILLISECONDS] [-g PERCENT] [-f] [-o "
+	"Usage: first_light [-d KIND] [-a ADDRESS] [-r ROUNDS] [-t MILLISECONDS] [-g PERCENT] [-f] "
+	"[-o "
 	"FORM]\n"
-	"Measure the NVMe driver beside a bare loop that rings the same doorbells.\n"
+	"Measure a driver beside a bare loop that rings the same doorbells.\n"
 	"\n"
-	"  -a ADDRESS       of an NVMe controller (" ADDRESS ")\n"
+	"  -d KIND          nvme (the default) or virtio_blk\n"
+	"  -a ADDRESS       of such a device; without it one of QEMU's that stores nothing\n"
 	"  -r ROUNDS        5 to 99 (7)\n"
 	"  -t MILLISECONDS  of each measurement (500)\n"
 	"  -g PERCENT       the goal: so much of the bare loop's rate (90)\n"
@@ -54,7 +69,7 @@ static int measure(const struct subject *subject, const struct options *options,
 {
 	uint64_t done, took;
 	void *self;
-	int rc = subject->open(options->address, &self);
+	int rc = subject->open(options->address ? options->address : options->kind->address, &self);
 
 	if (rc)
 		goto out;
@@ -76,7 +91,7 @@ static int measure_one(void *user, unsigned subject)
 {
 	struct run *run = user;
 	double iops[NDEPTHS];
-	int rc = measure(subjects[subject], run->options, iops);
+	int rc = measure(run->options->kind->subjects[subject], run->options, iops);
 
 	for (unsigned i = 0; rc == 0 && i < NDEPTHS; i++)
 		bench_rounds_add(&run->iops[subject][i], iops[i]);
@@ -85,6 +100,7 @@ static int measure_one(void *user, unsigned subject)
 
 static bool report(const struct run *run)
 {
+	const char *kind = run->options->kind->name;
 	bool met = true;
 
 	for (unsigned i = 0; i < NDEPTHS; i++) {
@@ -94,12 +110,12 @@ static bool report(const struct run *run)
 		struct bench_result rate, ratio;
 		char name[40];
 
-		snprintf(name, sizeof(name), "nvme_read_qd%u", depths[i]);
+		snprintf(name, sizeof(name), "%s_read_qd%u", kind, depths[i]);
 		rate = bench_result_of(name, "IOPS", driver);
 		rate.floor = bench_median(floor);
 		bench_print(&rate);
 		bench_ratios(driver, floor, &ratios);
-		snprintf(name, sizeof(name), "nvme_read_qd%u_of_floor", depths[i]);
+		snprintf(name, sizeof(name), "%s_read_qd%u_of_floor", kind, depths[i]);
 		ratio = bench_result_of(name, "ratio", &ratios);
 		ratio.goal = BENCH_AT_LEAST;
 		ratio.budget = run->options->goal;
@@ -109,12 +125,26 @@ static bool report(const struct run *run)
 	return met;
 }
 
+static const struct kind *kind_of(const char *name)
+{
+	for (unsigned i = 0; i < NKINDS; i++) {
+		if (!strcmp(kinds[i].name, name))
+			return &kinds[i];
+	}
+	return NULL;
+}
+
 static bool parse(int argc, char **argv, struct options *options)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "a:r:t:g:fo:h")) != -1) {
+	while ((c = getopt(argc, argv, "d:a:r:t:g:fo:h")) != -1) {
 		switch (c) {
+		case 'd':
+			options->kind = kind_of(optarg);
+			if (!options->kind)
+				return false;
+			break;
 		case 'a':
 			options->address = optarg;
 			break;
@@ -148,7 +178,7 @@ static bool parse(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.address = ADDRESS, .rounds = 7, .ns = 500000000, .goal = 0.9};
+	struct options options = {.kind = &kinds[0], .rounds = 7, .ns = 500000000, .goal = 0.9};
 	static struct run run = {0};
 	struct bench_plan plan = {.subjects = NSUBJECTS, .measure = measure_one, .user = &run};
 	int rc;

@@ -2,14 +2,9 @@
 /* What rounds.h promises: turns, medians, ratios. */
 #include "rounds.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define QUIET       0.9  /* of two CPUs */
-#define QUIET_TRIES 200u /* of 50 ms */
 
 void bench_rounds_add(struct bench_rounds *rounds, double value)
 {
@@ -48,26 +43,10 @@ void bench_ratios(const struct bench_rounds *a, const struct bench_rounds *b,
 		bench_rounds_add(out, a->value[i] / b->value[i]);
 }
 
-static bool await_quiet(void)
-{
-	double free_cpus = 0;
-
-	for (unsigned i = 0; i < QUIET_TRIES; i++) {
-		free_cpus = bench_free_cpus();
-		if (free_cpus >= QUIET)
-			return true;
-	}
-	fprintf(stderr,
-		"%s: the host is too busy to measure: two spinning processes get %.0f %% of two "
-		"CPUs (-f measures anyway)\n",
-		program_invocation_short_name, free_cpus * 100);
-	return false;
-}
-
 int bench_interleave(const struct bench_plan *plan)
 {
 	for (unsigned round = 0; round < plan->rounds; round++) {
-		if (!plan->anyway && !await_quiet())
+		if (!plan->anyway && !bench_await_quiet())
 			return BENCH_BUSY;
 		for (unsigned i = 0; i < plan->subjects; i++) {
 			int rc = plan->measure(plan->user, (round + i) % plan->subjects);

@@ -49,6 +49,10 @@ struct bench_plan {
  *  said so on standard error, when it does not. */
 int bench_interleave(const struct bench_plan *plan);
 
+/** Give the host a while to become quiet. False, having said so on standard error: it did
+ *  not. */
+bool bench_await_quiet(void);
+
 /** The share of two CPUs that two spinning processes get now, 0 to 1: less means that
  *  somebody else is using this host. */
 double bench_free_cpus(void);

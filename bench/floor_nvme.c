@@ -267,7 +267,7 @@ static int floor_run(void *self, unsigned depth, uint64_t ns, uint64_t *ios, uin
 	return 0;
 }
 
-const struct subject bench_floor = {
+const struct subject bench_floor_nvme = {
 	.name = "floor",
 	.open = floor_open,
 	.run = floor_run,
