@@ -234,7 +234,7 @@ void model_cap(struct model *model, unsigned at, unsigned type, unsigned bar, ui
 {
 	bool notify = type == VIRTIO_PCI_CAP_NOTIFY_CFG;
 
-	put16(model, at, PCI_CAP_ID_VNDR | model->fake->config[at + 1] << 8);
+	put16(model, at, PCI_CAP_ID_VNDR | (unsigned)model->fake->config[at + 1] << 8);
 	put16(model, at + 2, (notify ? 20 : 16) | type << 8);
 	put16(model, at + 4, bar);
 	put32(model, at + 8, off);
