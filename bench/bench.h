@@ -24,7 +24,9 @@ struct subject {
 
 extern const struct subject bench_floor_nvme;   /* floor_nvme.c: registers and a bare loop */
 extern const struct subject bench_floor_virtio; /* floor_virtio.c: the same on a virtqueue */
-extern const struct subject bench_driver;       /* driver.c: r3_block and r3_blkq */
+/* driver.c: r3_block and r3_blkq */
+extern const struct subject bench_driver;   /* by polling, as the floors do */
+extern const struct subject bench_adaptive; /* as an event loop does on an adaptive queue */
 
 /** The next offset below @blocks blocks of BENCH_LEN, as a number of such blocks. */
 static inline uint64_t bench_next(uint64_t *state, uint64_t blocks)

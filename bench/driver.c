@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The driver, as a program uses it: r3_block and a polled r3_blkq. */
+/* The driver, as a program uses it: r3_block, and a r3_blkq that is polled or adaptive. */
 #include "bench.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <ring3/block.h>
 #include <ring3/error.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ struct driver {
 	struct r3_blkq *queue;
 	void *data;
 	uint64_t blocks; /* of BENCH_LEN */
+	bool sleeps;
 	struct r3_blk_req req[BENCH_DEPTH_MAX];
 	struct r3_sg sg[BENCH_DEPTH_MAX];
 };
@@ -29,10 +31,10 @@ static void driver_close(void *self)
 	free(driver);
 }
 
-static int driver_open(const char *address, void **out)
+static int open_in(enum r3_blkq_mode mode, const char *address, void **out)
 {
 	const struct r3_blkq_opts opts = {
-		.size = sizeof(opts), .depth = BENCH_ENTRIES - 1, .mode = R3_BLKQ_POLL};
+		.size = sizeof(opts), .depth = BENCH_ENTRIES - 1, .mode = mode};
 	struct driver *driver = calloc(1, sizeof(*driver));
 	int rc;
 
@@ -53,8 +55,19 @@ static int driver_open(const char *address, void **out)
 		driver->req[i] = (struct r3_blk_req){
 			.op = R3_BLK_READ, .nsg = 1, .len = BENCH_LEN, .sg = &driver->sg[i]};
 	}
+	driver->sleeps = mode != R3_BLKQ_POLL;
 	*out = driver;
 	return 0;
+}
+
+static int driver_open(const char *address, void **out)
+{
+	return open_in(R3_BLKQ_POLL, address, out);
+}
+
+static int adaptive_open(const char *address, void **out)
+{
+	return open_in(R3_BLKQ_ADAPTIVE, address, out);
 }
 
 static int submit(struct driver *driver, struct r3_blk_req **reqs, unsigned n, uint64_t *state)
@@ -64,6 +77,17 @@ static int submit(struct driver *driver, struct r3_blk_req **reqs, unsigned n, u
 	if (r3_blkq_submit(driver->queue, reqs, n) != (int)n)
 		return r3_error_set(EIO, "driver: submit: %s", r3_error_text());
 	return r3_blkq_kick(driver->queue);
+}
+
+/* One turn of an event loop that found nothing to reap. */
+static void sleep_on(struct driver *driver)
+{
+	struct pollfd fds[] = {{.fd = r3_blkq_fd(driver->queue), .events = POLLIN},
+			       {.fd = r3_block_fd(driver->block), .events = POLLIN}};
+
+	if (r3_blkq_arm(driver->queue) == 0 && poll(fds, 2, WAIT / R3_NSEC_PER_MSEC) > 0 &&
+	    fds[1].revents)
+		(void)r3_block_dispatch(driver->block, NULL, 0);
 }
 
 static int driver_run(void *self, unsigned depth, uint64_t ns, uint64_t *ios, uint64_t *took)
@@ -95,6 +119,8 @@ static int driver_run(void *self, unsigned depth, uint64_t ns, uint64_t *ios, ui
 			last = r3_clock_now(clock);
 		} else if (n < 0 || r3_clock_now(clock) - last > WAIT) {
 			return r3_error_set(ETIMEDOUT, "driver: read: no answer");
+		} else if (driver->sleeps) {
+			sleep_on(driver);
 		}
 	}
 	*ios = done;
@@ -105,6 +131,13 @@ static int driver_run(void *self, unsigned depth, uint64_t ns, uint64_t *ios, ui
 const struct subject bench_driver = {
 	.name = "driver",
 	.open = driver_open,
+	.run = driver_run,
+	.close = driver_close,
+};
+
+const struct subject bench_adaptive = {
+	.name = "adaptive",
+	.open = adaptive_open,
 	.run = driver_run,
 	.close = driver_close,
 };
