@@ -2,7 +2,7 @@
 /*
  * Between `ring3 run` and the plugin: a SOCK_SEQPACKET pair that nbdkit inherits. The
  * plugin says when it serves, that it cannot, and that its device is gone; the owner
- * asks it to end. An end of file is the owner's death: the plugin then has
+ * asks it to end, or for a trace. An end of file is the owner's death: the plugin then has
  * OWNER_GRACE_MS to shut the device down before the kernel ends the process.
  */
 #ifndef EXPORT_NBD_OWNER_H
@@ -22,5 +22,7 @@ struct owner_report {
 
 /** From the owner: end now, in good order. */
 #define OWNER_END 'q'
+/** From the owner: write what the device's trace has, to its file, or to standard error. */
+#define OWNER_TRACE 't'
 
 #endif

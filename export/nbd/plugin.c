@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <ring3/error.h>
 #include <ring3/log.h>
+#include <ring3/trace.h>
 #include <ring3/version.h>
 #include <signal.h>
 #include <stdio.h>
@@ -238,6 +239,18 @@ static void watcher_end(void)
 	watching = false;
 }
 
+static void write_trace(struct reactor *r)
+{
+	struct r3_device *dev = reactor_device(r);
+	int rc = dev ? r3_trace_flush(dev)
+		     : r3_error_set(EOPNOTSUPP, "%s: no device is below it to be traced", address);
+
+	if (rc == -ENOENT) /* no file: whoever asks reads what we print */
+		rc = r3_trace_dump(dev, STDERR_FILENO, R3_TRACE_TEXT);
+	if (rc)
+		dprintf(STDERR_FILENO, "ring3: %s\n", r3_error_text());
+}
+
 static bool owner_spoke(struct reactor *r, void *ctx)
 {
 	char word;
@@ -245,6 +258,8 @@ static bool owner_spoke(struct reactor *r, void *ctx)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
+	if (n == 1 && word == OWNER_TRACE)
+		write_trace(r);
 	if (n == 1 && word != OWNER_END)
 		return true;
 	begin_end();

@@ -335,6 +335,11 @@ void reactor_limits(struct reactor *r, struct r3_block_limits *limits)
 	pthread_mutex_unlock(&r->lock);
 }
 
+struct r3_device *reactor_device(const struct reactor *r)
+{
+	return r3_block_device(r->block);
+}
+
 void reactor_stop(struct reactor *r, unsigned drain_ms)
 {
 	uint64_t deadline = now_ns() + drain_ms * 1000000ull;

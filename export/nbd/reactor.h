@@ -37,6 +37,9 @@ int reactor_do(struct reactor *reactor, enum r3_blk_op op, unsigned flags, uint6
 /** The limits as of now. */
 void reactor_limits(struct reactor *reactor, struct r3_block_limits *limits);
 
+/** The device below; NULL: there is none. For the callbacks. */
+struct r3_device *reactor_device(const struct reactor *reactor);
+
 /** Refuse new jobs, finish those at hand within @drain_ms, flush, close the device,
  *  all in the reactor's thread. Returns at once; may be called from the callbacks. */
 void reactor_stop(struct reactor *reactor, unsigned drain_ms);

@@ -59,6 +59,11 @@ const struct r3_block_limits *r3_block_get_limits(const struct r3_block *block)
 	return &block->limits;
 }
 
+struct r3_device *r3_block_device(const struct r3_block *block)
+{
+	return NULL;
+}
+
 int r3_block_fd(const struct r3_block *block)
 {
 	return block->event_fd;

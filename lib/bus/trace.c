@@ -123,11 +123,11 @@ static void stream(struct trace *trace)
 		       strerror(-rc));
 }
 
-static void put(struct trace *trace, struct r3_trace_record record)
+static void put(struct trace *trace, struct r3_trace_record *record)
 {
-	record.ts_ns = r3_clock_now(trace->base.clock);
-	record.thread = this_thread();
-	r3_trace_ring_put(trace->ring, &record);
+	record->ts_ns = r3_clock_now(trace->base.clock);
+	record->thread = this_thread();
+	r3_trace_ring_put(trace->ring, record);
 	if (trace->stream)
 		stream(trace);
 }
@@ -140,8 +140,9 @@ static uint32_t errno_of(int rc)
 static int done(struct r3_device *dev, enum r3_trace_op op, uint64_t a, uint64_t b, uint64_t c,
 		int rc)
 {
-	put(trace_of(dev),
-	    (struct r3_trace_record){.op = (uint8_t)op, .arg = {a, b, c}, .err = errno_of(rc)});
+	struct r3_trace_record record = {.op = (uint8_t)op, .arg = {a, b, c}, .err = errno_of(rc)};
+
+	put(trace_of(dev), &record);
 	return rc;
 }
 
@@ -166,43 +167,38 @@ static bool turns_on_decoding(const struct trace *trace, unsigned index, uint64_
 	       r3_item_get(data, width) & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
 }
 
-static void put_items(struct trace *trace, enum r3_trace_op op, unsigned index, uint64_t off,
-		      const void *data, uint8_t width, uint32_t count, int rc)
+static void put_item(struct trace *trace, enum r3_trace_op op, unsigned index, uint64_t off,
+		     uint64_t value, uint8_t width, int rc)
 {
-	const unsigned char *item = data;
+	struct r3_trace_record record = {.op = (uint8_t)op,
+					 .region = (uint8_t)index,
+					 .width = width,
+					 .arg = {off, value},
+					 .err = errno_of(rc)};
 
-	for (; count; count--, off += width, item += width)
-		put(trace, (struct r3_trace_record){
-				   .op = (uint8_t)op,
-				   .region = (uint8_t)index,
-				   .width = width,
-				   .arg = {off, rc ? UINT64_MAX >> (64 - 8 * width)
-						   : r3_item_get(item, width)},
-				   .err = errno_of(rc),
-			   });
+	put(trace, &record);
 }
 
 static int trace_rw(struct r3_device *dev, unsigned index, uint64_t off, void *data, uint8_t width,
 		    uint32_t count, unsigned flags)
 {
+	const bool write = flags & R3_RW_WRITE;
 	struct trace *trace = trace_of(dev);
-	int rc;
+	const unsigned char *item = data;
+	int rc = 0;
 
-	if (!(flags & R3_RW_WRITE)) {
+	if (!write)
 		rc = r3_filter_ops.rw(dev, index, off, data, width, count, flags);
-		put_items(trace, R3_TRACE_READ, index, off, data, width, count, rc);
+	for (uint32_t i = 0; i < count; i++, item += width)
+		put_item(trace, write ? R3_TRACE_WRITE : R3_TRACE_READ, index,
+			 off + (uint64_t)i * width,
+			 rc ? UINT64_MAX >> (64 - 8 * width) : r3_item_get(item, width), width, rc);
+	if (!write)
 		return rc;
-	}
-	put_items(trace, R3_TRACE_WRITE, index, off, data, width, count, 0);
 	rc = r3_filter_ops.rw(dev, index, off, data, width, count, flags);
 	if (rc)
-		put(trace, (struct r3_trace_record){
-				   .op = R3_TRACE_WRITE_FAILED,
-				   .region = (uint8_t)index,
-				   .width = width,
-				   .arg = {off, r3_item_get(data, width)},
-				   .err = errno_of(rc),
-			   });
+		put_item(trace, R3_TRACE_WRITE_FAILED, index, off, r3_item_get(data, width), width,
+			 rc);
 	else if (turns_on_decoding(trace, index, off, data, width))
 		learn_names(trace);
 	return rc;

@@ -17,7 +17,7 @@ struct slot {
 };
 
 _Static_assert(sizeof(struct slot) == 64, "a cache line");
-_Static_assert(sizeof(struct r3_trace_record) <= sizeof(uint64_t) * WORDS, "fits a slot");
+_Static_assert(sizeof(struct r3_trace_record) == sizeof(uint64_t) * WORDS, "fills a slot");
 
 struct r3_trace_ring {
 	struct slot *slot;
@@ -64,7 +64,7 @@ void r3_trace_ring_put(struct r3_trace_ring *ring, const struct r3_trace_record 
 	uint64_t number = __atomic_fetch_add(&ring->next, 1, __ATOMIC_RELAXED);
 	struct slot *slot = &ring->slot[number & ring->mask];
 	uint64_t state = __atomic_load_n(&slot->state, __ATOMIC_RELAXED);
-	uint64_t word[WORDS] = {0};
+	uint64_t word[WORDS];
 
 	/* one of an earlier round is still being written, or one of a later round was here */
 	if (state & 1 || state > state_of(number) ||

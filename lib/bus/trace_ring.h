@@ -41,7 +41,7 @@ struct r3_trace_record {
 	uint8_t op;   /* enum r3_trace_op */
 	uint8_t region;
 	uint8_t width; /* bytes */
-	uint8_t unused[5];
+	uint8_t unused[13];
 };
 
 struct r3_trace_ring;

@@ -3,6 +3,7 @@
 """run.py RING3: how `ring3 run` ends, and what it says when it cannot begin."""
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -104,6 +105,68 @@ class Command(harness.TestCase):
         self.assertEqual(lines[0], lines[1])
         self.assertEqual(lines[2], lines[3])
         self.assertNotEqual(lines[0], lines[2])
+
+
+@unittest.skipUnless(harness.has_qemu_nvme(), 'no qemu:nvme here')
+class Trace(harness.TestCase):
+    """SIGUSR1 asks the device's process for its trace."""
+
+    def setUp(self):
+        super().setUp()
+        self.trace = os.path.join(self.folder, 'trace')
+
+    def records(self):
+        with open(self.trace, 'rb') as file:
+            return [json.loads(line) for line in file]
+
+    def test_file(self):
+        address = f'trace,format=json,file={self.trace}+qemu:nvme,null,size=1G'
+        with harness.Run(address, *self.export) as run:
+            run.uri()
+            self.assertEqual(self.records(), [])
+            run.popen.send_signal(signal.SIGUSR1)
+            harness.until('a trace', lambda: os.path.getsize(self.trace))
+            with Client(self.socket).go() as client:
+                client.read(0, 4096)
+            _, _, errors = run.end()
+            self.assertEqual(errors, '')
+        records = self.records()
+        accesses = [r for r in records if 'region' in r]
+        for record in accesses:
+            self.assertEqual(list(record)[:9], ['ts_ns', 'dev', 'region', 'offset', 'width', 'op',
+                                                'value', 'reg', 'thread'])
+        for record in records:
+            self.assertEqual(record['dev'], 'qemu:nvme')
+            self.assertNotEqual(record['op'], 'lost')
+        by_name = {(r['op'], r['reg']) for r in accesses}
+        for access in (('read', 'CAP'), ('write', 'CC'), ('read', 'CSTS'), ('write', 'ASQ'),
+                       ('write', 'SQ0TDBL'), ('write', 'CQ0HDBL'), ('write', 'SQ1TDBL'),
+                       ('write', 'PCI_COMMAND')):
+            self.assertIn(access, by_name)
+        self.assertTrue({'irq_alloc', 'irq_bind', 'dma_memory', 'dma_map', 'quiesce'} <=
+                        {r['op'] for r in records})
+        # each record once, of each thread in the order in which it was made
+        for thread in {r['thread'] for r in records}:
+            times = [r['ts_ns'] for r in records if r['thread'] == thread]
+            self.assertEqual(times, sorted(set(times)))
+
+    def test_standard_error(self):
+        with harness.Run('trace+qemu:nvme,null,size=1G', *self.export) as run:
+            run.uri()
+            run.popen.send_signal(signal.SIGUSR1)
+            enable = re.compile(r'[0-9.]+ qemu:nvme \[[0-9]+\] write bar0\+0x14/4 '
+                                r'0x[0-9a-f]{7}1 CC\n')
+            while not enable.fullmatch(run.popen.stderr.readline()):
+                self.assertIsNone(run.popen.poll())
+            run.end()
+
+    def test_nothing_traced(self):
+        for address in ('null:1G', 'qemu:nvme,null,size=1G'):
+            with harness.Run(address, *self.export) as run:
+                run.uri()
+                run.popen.send_signal(signal.SIGUSR1)
+                self.assertRegex(run.popen.stderr.readline(), r'\Aring3: .*trace')
+                self.assertEqual(run.end()[2], '')
 
 
 class Refusing(harness.TestCase):

@@ -80,7 +80,9 @@ static bool wait_news(struct session *s, int timeout_ms)
 	if (poll(fds, 2, timeout_ms) <= 0)
 		return false;
 	while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo != SIGCHLD)
+		if (info.ssi_signo == SIGUSR1)
+			server_ask_trace(s->owner);
+		else if (info.ssi_signo != SIGCHLD)
 			s->signal = (int)info.ssi_signo;
 	}
 	children_reap(&s->children);
@@ -249,6 +251,7 @@ static int session_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGUSR1);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	sigaddset(&set, SIGTTOU); /* giving the terminal away and taking it back */
 	sigprocmask(SIG_BLOCK, &set, NULL);
@@ -329,7 +332,9 @@ const struct command command_run = {
 		"environment, and ends with its status: 128+N after signal N, 127 where there is "
 		"no such command, 126 where it cannot be run. Without COMMAND it prints the "
 		"URIs and serves until SIGINT, SIGTERM, SIGHUP or SIGQUIT. When it has ended, so "
-		"have the server and all that COMMAND started.",
+		"have the server and all that COMMAND started. On SIGUSR1 a device opened with "
+		"trace+ "
+		"in front writes its trace.",
 	.options = options,
 	.examples = examples,
 	.run = run,

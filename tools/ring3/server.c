@@ -160,9 +160,17 @@ int server_hear(int owner)
 	return r3_error_set(-msg.err, "%.*s", (int)((size_t)n - head), msg.text);
 }
 
+static void ask(int owner, char word)
+{
+	send(owner, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void server_ask_end(int owner)
 {
-	const char word = OWNER_END;
+	ask(owner, OWNER_END);
+}
 
-	send(owner, &word, 1, MSG_NOSIGNAL);
+void server_ask_trace(int owner)
+{
+	ask(owner, OWNER_TRACE);
 }

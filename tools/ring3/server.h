@@ -23,7 +23,8 @@ int server_start(const struct server_opts *opts, pid_t *pid, int *owner);
  *  or no more. Never blocks. */
 int server_hear(int owner);
 
-/** Ask it to end. */
+/** Ask it to end; to write what its device's trace has. Neither waits. */
 void server_ask_end(int owner);
+void server_ask_trace(int owner);
 
 #endif
