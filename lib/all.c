@@ -8,6 +8,7 @@
 #include "class/scheme.h"
 #include "config.h"
 #include "drivers/block/nvme/driver.h"
+#include "drivers/block/virtio_blk/driver.h"
 #include "pci/regs.h"
 #include "virtio/regs.h"
 
@@ -77,6 +78,7 @@ const struct r3_filter *const r3_filters[] = {
 
 static const struct r3_driver_v1 *const drivers[] = {
 	&r3_driver_nvme,
+	&r3_driver_virtio_blk,
 	NULL,
 };
 

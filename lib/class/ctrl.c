@@ -25,6 +25,7 @@
 #define TICK_MIN         R3_NSEC_PER_MSEC
 #define TICK_MAX         (500 * R3_NSEC_PER_MSEC)
 #define LOGS_PER_TICK    4u
+#define MEM_ALIGN        4096u
 
 static void set_times(struct r3_ctrl *ctrl, uint64_t timeout)
 {
@@ -97,6 +98,22 @@ void r3_ctrl_close(struct r3_ctrl *ctrl)
 	r3_fd_close(&ctrl->timer);
 	r3_fd_close(&ctrl->epoll);
 	free(ctrl->queue);
+}
+
+int r3_ctrl_alloc(struct r3_ctrl *ctrl, size_t len, void **out)
+{
+	struct r3_arena *arena;
+	int rc = r3_device_arena(ctrl->dev, &arena);
+
+	return rc < 0 ? rc : r3_arena_alloc(arena, len, MEM_ALIGN, out);
+}
+
+void r3_ctrl_free(struct r3_ctrl *ctrl, void *ptr)
+{
+	struct r3_arena *arena;
+
+	if (r3_device_arena(ctrl->dev, &arena) == 0 && r3_arena_free(arena, ptr) < 0)
+		r3_log(R3_LOG_ERROR, "%s: %s", ctrl->name, r3_error_text());
 }
 
 void r3_ctrl_lie(struct r3_ctrl *ctrl, const char *fmt, ...)

@@ -112,6 +112,9 @@ int r3_ctrl_open(struct r3_ctrl *ctrl);
 /** Also where that failed, or was never called. */
 void r3_ctrl_close(struct r3_ctrl *ctrl);
 void r3_ctrl_dispatch(struct r3_ctrl *ctrl);
+/** As in struct r3_block_ops: memory of the device's arena. */
+int r3_ctrl_alloc(struct r3_ctrl *ctrl, size_t len, void **out);
+void r3_ctrl_free(struct r3_ctrl *ctrl, void *ptr);
 /** Say, not too often, that the device did something that it must not do. */
 void r3_ctrl_lie(struct r3_ctrl *ctrl, const char *fmt, ...) R3_PRINTF(2, 3);
 

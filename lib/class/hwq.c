@@ -55,10 +55,8 @@ int r3_hwq_open(struct r3_hwq *q, struct r3_ctrl *ctrl, uint32_t index,
 {
 	int rc;
 
-	q->ctrl = ctrl;
-	q->index = index;
-	q->blkq.depth = opts->depth;
-	q->blkq.fd = -1;
+	*q = (struct r3_hwq){
+		.blkq = {.depth = opts->depth, .fd = -1}, .ctrl = ctrl, .index = index};
 	r3_gate_init(&q->gate, false);
 	rc = r3_slots_alloc(&q->slots, opts->depth, tags->table, tags->table_len, tags->data);
 	if (rc == 0 && opts->mode != R3_BLKQ_POLL)

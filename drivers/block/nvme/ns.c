@@ -240,20 +240,12 @@ static struct r3_device *ns_device(const struct r3_block *block)
 
 static int ns_alloc(struct r3_block *block, size_t len, void **out)
 {
-	struct r3_nvme *nvme = ((struct nvme_ns *)block)->nvme;
-	struct r3_arena *arena;
-	int rc = r3_device_arena(nvme->ctrl.dev, &arena);
-
-	return rc < 0 ? rc : r3_arena_alloc(arena, len, nvme->page, out);
+	return r3_ctrl_alloc(&((struct nvme_ns *)block)->nvme->ctrl, len, out);
 }
 
 static void ns_free(struct r3_block *block, void *ptr)
 {
-	struct r3_arena *arena;
-
-	if (r3_device_arena(((struct nvme_ns *)block)->nvme->ctrl.dev, &arena) == 0 &&
-	    r3_arena_free(arena, ptr) < 0)
-		r3_log(R3_LOG_ERROR, "%s: %s", block->name, r3_error_text());
+	r3_ctrl_free(&((struct nvme_ns *)block)->nvme->ctrl, ptr);
 }
 
 static const struct r3_block_ops ns_ops = {
