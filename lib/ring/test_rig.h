@@ -9,10 +9,10 @@
 #include "ring/device.h"
 #include "ring/virtq.h"
 
+#include "unit.h"
 #include <errno.h>
 #include <ring3/error.h>
 #include <string.h>
-#include "unit.h"
 
 #define RIG_BASE UINT64_C(0x700000000) /* address of the pool's first byte */
 
