@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help all deps demo check check-quick mutants bench install clean
+.PHONY: help all deps demo check check-quick bench bench-quick install clean
 .NOTPARALLEL:
 
 all: deps ## build the library, the driver, the tools and the tests
@@ -25,11 +25,12 @@ check: all ## every test: gcc, clang with ASan and UBSan, valgrind (under 10 min
 check-quick: all ## the tests of one build (under 2 minutes)
 	@scripts/check --quick $(BUILD)
 
-mutants: deps ## mistakes on purpose in lib/ring and lib/dma: do the tests see each?
-	@tests/mutants/mutants.py
+# 77: the host was too busy, and it said so
+bench: all ## measure everything beside its floor: a table, and BUILD/bench.json (minutes)
+	@bench/run $(BUILD) || [ $$? = 77 ]
 
-bench: all ## measure the driver beside a bare loop
-	@$(BUILD)/bench/first_light || [ $$? = 77 ] # 77: the host was too busy, and it said so
+bench-quick: all ## less of it, in about a minute
+	@bench/run --quick $(BUILD) || [ $$? = 77 ]
 
 install: all ## install to DESTDIR and PREFIX
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
