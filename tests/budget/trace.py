@@ -13,7 +13,7 @@ from instructions import per_read
 
 def main(valgrind, program, budget):
     def cost(device):
-        return per_read(argparse.Namespace(valgrind=valgrind, program=program, device=device), 32)
+        return per_read(argparse.Namespace(valgrind=valgrind, device=device), program, 32)
 
     off, elsewhere, on = cost('off'), cost('elsewhere'), cost('on')
     print(f'instructions per 4 KiB read: {off:.1f} without a trace, {elsewhere:.1f} with other '
