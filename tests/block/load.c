@@ -272,22 +272,6 @@ static bool finish(struct load *load, struct r3_blk_req *req)
 
 /* ---- the load ---- */
 
-/** Submit what is prepared, in one go or in several: there is room for all of it. */
-static bool submit(struct load *load, unsigned n)
-{
-	for (unsigned sent = 0; sent < n;) {
-		unsigned batch = 1 + below(load, n - sent);
-		int rc = r3_blkq_submit(load->queue, load->list + sent, batch);
-		if (rc <= 0)
-			return fault(load, load->list[sent], "was not taken", (uint64_t)rc);
-		for (int i = 0; i < rc; i++, sent++) {
-			((struct slot *)load->list[sent]->user)->flying = true;
-			load->flying++;
-		}
-	}
-	return true;
-}
-
 static bool reap(struct load *load)
 {
 	struct r3_blk_req *done[16];
@@ -301,6 +285,28 @@ static bool reap(struct load *load)
 			return false;
 	if (r3_blkq_inflight(load->queue) != load->flying)
 		return fault(load, done[0], "inflight is wrong", r3_blkq_inflight(load->queue));
+	return true;
+}
+
+/** Submit what is prepared, in one go or in several. A queue can be full of pieces before it
+ *  is full of requests, but never while it is empty. */
+static bool submit(struct load *load, unsigned n)
+{
+	for (unsigned sent = 0; sent < n;) {
+		unsigned batch = 1 + below(load, n - sent);
+		int rc = r3_blkq_submit(load->queue, load->list + sent, batch);
+		if (rc == -EAGAIN && load->flying) {
+			if (r3_blkq_kick(load->queue) || !reap(load))
+				return false;
+			continue;
+		}
+		if (rc <= 0)
+			return fault(load, load->list[sent], "was not taken", (uint64_t)rc);
+		for (int i = 0; i < rc; i++, sent++) {
+			((struct slot *)load->list[sent]->user)->flying = true;
+			load->flying++;
+		}
+	}
 	return true;
 }
 
