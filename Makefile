@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help all deps demo check check-quick bench bench-quick install clean
+.PHONY: help all deps demo check check-quick mutants bench bench-quick install clean
 .NOTPARALLEL:
 
 all: deps ## build the library, the driver, the tools and the tests
@@ -24,6 +24,9 @@ check: all ## every test: gcc, clang with ASan and UBSan, valgrind (under 10 min
 
 check-quick: all ## the tests of one build (under 2 minutes)
 	@scripts/check --quick $(BUILD)
+
+mutants: deps ## mistakes on purpose in lib/ring and lib/dma: do the tests see each?
+	@tests/mutants/mutants.py
 
 # 77: the host was too busy, and it said so
 bench: all ## measure everything beside its floor: a table, and BUILD/bench.json (minutes)

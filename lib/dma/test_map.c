@@ -121,7 +121,25 @@ static void boundary_cuts(void **state)
 	assert_int_equal(segs(&w, 3)[0].len, 96);
 	assert_int_equal(segs(&w, 3)[1].len, 4096);
 	assert_int_equal(segs(&w, 3)[2].len, 96);
+	r3_dma_unload(w.map);
+	/* also what is shorter than a segment may be */
+	assert_int_equal(r3_dma_load(w.map, buf + 4000, 192, BOTH, NULL), 0);
+	assert_int_equal(segs(&w, 2)[1].addr.v, iova_of(&w, buf) + 4096);
 	r3_arena_free(carrier_arena(w.c), buf);
+	end(&w);
+}
+
+/* Nothing is read or written before a sync, so that the byte need not exist. */
+static void a_byte_behind_the_arena_is_not_the_device_s(void **state)
+{
+	struct world w = world(&(struct carrier_opts){0}, (struct r3_dma_constraints){0});
+	void *last = (void *)(w.tag->base + w.tag->span - 16);
+
+	assert_int_equal(r3_dma_load(w.map, last, 16, BOTH, NULL), 0);
+	assert_int_equal(r3_dma_bounced(w.map), 0);
+	r3_dma_unload(w.map);
+	assert_int_equal(r3_dma_load(w.map, last, 17, BOTH, NULL), 0);
+	assert_int_equal(r3_dma_bounced(w.map), 17);
 	end(&w);
 }
 
@@ -350,6 +368,7 @@ int main(void)
 		cmocka_unit_test(a_page_of_the_arena_is_used_as_it_is),
 		cmocka_unit_test(the_kinds_of_load_agree),
 		cmocka_unit_test(boundary_cuts),
+		cmocka_unit_test(a_byte_behind_the_arena_is_not_the_device_s),
 		cmocka_unit_test(max_segment_cuts),
 		cmocka_unit_test(segments_are_cut_where_they_may_begin),
 		cmocka_unit_test(misaligned_memory_is_bounced),

@@ -62,7 +62,7 @@ __attribute__((cold)) int r3_virtq_lied(struct r3_virtq *q, enum r3_virtq_lie li
 		q->nfree = 0;
 		q->pushed = q->published = q->popped;
 		q->used_seen = (uint16_t)q->popped;
-		q->used_flags = 0xffff;
+		q->used_flags = UINT32_MAX;
 		q->batch = false;
 	}
 	return r3_virtq_broken(q);

@@ -17,7 +17,7 @@
 
 /** Write the descriptor at q->next, as far as flags are not to be withheld. */
 static inline void r3_virtq_packed_put(struct r3_virtq *q, uint64_t addr, uint32_t len, uint16_t id,
-				       uint16_t flags, bool withhold)
+				       uint32_t flags, bool withhold)
 {
 	struct pvirtq_desc *desc = &q->pdesc[q->next];
 
@@ -29,7 +29,7 @@ static inline void r3_virtq_packed_put(struct r3_virtq *q, uint64_t addr, uint32
 		q->head = q->next;
 		q->head_flags = flags;
 	} else {
-		r3_ring_store16(&desc->flags, flags);
+		r3_ring_store16(&desc->flags, (uint16_t)flags);
 	}
 	if (++q->next == q->size) {
 		q->next = 0;
@@ -43,7 +43,7 @@ static inline void r3_virtq_packed_note(struct r3_virtq *q, uint16_t id, uint16_
 {
 	struct r3_virtq_slot *slot = &q->slot[id];
 
-	q->nfree = (uint16_t)(q->nfree - n);
+	q->nfree -= n;
 	slot->writable = writable;
 	slot->seq = q->pushed;
 	slot->n = n;
@@ -65,8 +65,8 @@ static inline int r3_virtq_packed_push_indirect(struct r3_virtq *q, uint16_t id,
 /** Does the other side want to be told that the ring was moved on by @moved descriptors to
  *  place @now, in the lap of which @wrap tells (2.8.14)? Also the device's side asks this. */
 static inline bool r3_packed_wants_event(const struct pvirtq_event_suppress *suppress,
-					 bool event_idx, uint16_t size, uint16_t now, bool wrap,
-					 uint16_t moved)
+					 bool event_idx, uint32_t size, uint32_t now, bool wrap,
+					 uint32_t moved)
 {
 	uint16_t flags = r3_ring_load16(&suppress->flags) & 3;
 	uint16_t desc, at;
@@ -79,23 +79,23 @@ static inline bool r3_packed_wants_event(const struct pvirtq_event_suppress *sup
 	at = desc & (PVIRTQ_EVENT_WRAP - 1);
 	if (!!(desc & PVIRTQ_EVENT_WRAP) != wrap)
 		at = (uint16_t)(at - size); /* in the lap before */
-	return vring_need_event(at, now, (uint16_t)(now - moved));
+	return vring_need_event(at, (uint16_t)now, (uint16_t)(now - moved));
 }
 
 static inline bool r3_virtq_packed_publish(struct r3_virtq *q)
 {
-	uint16_t moved;
+	uint32_t moved;
 
 	if (q->pushed == q->published)
 		return false;
-	moved = (uint16_t)(q->next - q->head);
+	moved = q->next - q->head;
 	if (q->next <= q->head)
-		moved = (uint16_t)(moved + q->size);
+		moved += q->size;
 	q->published = q->pushed;
 	/* These flags vouch for all that was pushed, for tables and for the data to be read:
 	 * the device must see those first (2.8.21.1). */
 	r3_barrier_write();
-	r3_ring_store16(&q->pdesc[q->head].flags, q->head_flags);
+	r3_ring_store16(&q->pdesc[q->head].flags, (uint16_t)q->head_flags);
 	/* A device going to sleep stores its wish and then reads the flags; we store the flags
 	 * and then read the wish. Unless both stores come before both loads, both sides could
 	 * miss each other and the device sleeps on (2.8.21.3.1). */
@@ -106,7 +106,7 @@ static inline bool r3_virtq_packed_publish(struct r3_virtq *q)
 
 /** The place was not marked used: 0, or -EPROTO if it carries what no honest device
  *  leaves there. */
-static inline int r3_virtq_packed_unused(struct r3_virtq *q, uint16_t flags)
+static inline int r3_virtq_packed_unused(struct r3_virtq *q, uint32_t flags)
 {
 	/* With chains out there, the next used descriptor overwrites one of theirs, all of
 	 * which were made available in this lap. */
@@ -120,22 +120,23 @@ static inline int r3_virtq_packed_unused(struct r3_virtq *q, uint16_t flags)
 
 static inline void r3_virtq_packed_popped(struct r3_virtq *q, struct r3_virtq_slot *slot)
 {
-	unsigned at = q->used_at + (unsigned)slot->n;
+	uint32_t at = q->used_at + slot->n;
 
-	q->nfree = (uint16_t)(q->nfree + slot->n);
+	q->nfree += slot->n;
 	slot->n = 0;
 	if (at >= q->size) {
 		at -= q->size;
 		q->used_flags ^= R3_VIRTQ_AVAIL_USED;
 	}
-	q->used_at = (uint16_t)at;
+	q->used_at = at;
 	q->popped++;
 }
 
 static inline int r3_virtq_packed_pop(struct r3_virtq *q, uint16_t *id, uint32_t *len)
 {
 	const struct pvirtq_desc *desc = &q->pdesc[q->used_at];
-	uint16_t flags = r3_ring_load16(&desc->flags), used;
+	uint32_t flags = r3_ring_load16(&desc->flags);
+	uint16_t used;
 	struct r3_virtq_slot *slot;
 	uint32_t written;
 
@@ -166,10 +167,10 @@ static inline int r3_virtq_packed_pop(struct r3_virtq *q, uint16_t *id, uint32_t
 
 static inline int r3_virtq_packed_arm(struct r3_virtq *q)
 {
-	uint16_t wrap = q->used_flags ? PVIRTQ_EVENT_WRAP : 0;
+	uint32_t wrap = q->used_flags ? PVIRTQ_EVENT_WRAP : 0;
 
 	if (q->event_idx) {
-		r3_ring_store16(&q->driver->desc, q->used_at | wrap);
+		r3_ring_store16(&q->driver->desc, (uint16_t)(q->used_at | wrap));
 		/* The device must not take an old place for the one that the flags speak of. */
 		r3_barrier_write();
 		r3_ring_store16(&q->driver->flags, RING_EVENT_FLAGS_DESC);

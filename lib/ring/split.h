@@ -25,16 +25,16 @@ static inline const uint16_t *r3_virtq_avail_event(const struct r3_virtq *q)
 }
 
 /** The chain of slot[@head] is written: name it in the available ring. */
-static inline void r3_virtq_split_pushed(struct r3_virtq *q, uint16_t head)
+static inline void r3_virtq_split_pushed(struct r3_virtq *q, uint32_t head)
 {
-	r3_ring_store16(&q->avail->ring[q->pushed & (q->size - 1u)], head);
+	r3_ring_store16(&q->avail->ring[q->pushed & (q->size - 1)], (uint16_t)head);
 	q->pushed++;
 }
 
 static inline int r3_virtq_split_push_indirect(struct r3_virtq *q, uint16_t id, uint64_t table,
 					       uint32_t n, uint32_t writable)
 {
-	uint16_t head = q->free_head;
+	uint32_t head = q->free_head;
 	struct r3_virtq_slot *slot = &q->slot[head];
 	struct virtq_desc *desc = &q->desc[head];
 
@@ -46,7 +46,7 @@ static inline int r3_virtq_split_push_indirect(struct r3_virtq *q, uint16_t id, 
 	slot->seq = q->pushed;
 	slot->n = 1;
 	slot->id = id;
-	slot->last = head;
+	slot->last = (uint16_t)head;
 	desc->addr = R3_LE64(table);
 	desc->len = R3_LE32(n * (uint32_t)sizeof(*desc));
 	desc->flags = R3_LE16(VIRTQ_DESC_F_INDIRECT);
@@ -103,7 +103,7 @@ static inline int r3_virtq_split_pop(struct r3_virtq *q, uint16_t *id, uint32_t 
 		if (rc <= 0)
 			return rc;
 	}
-	elem = &q->used->ring[q->popped & (q->size - 1u)];
+	elem = &q->used->ring[q->popped & (q->size - 1)];
 	head = r3_ring_load32(&elem->id);
 	written = r3_ring_load32(&elem->len);
 	if (__builtin_expect(head >= q->size, 0))
@@ -113,10 +113,10 @@ static inline int r3_virtq_split_pop(struct r3_virtq *q, uint16_t *id, uint32_t 
 		return r3_virtq_lied_used(q, head, written);
 	*id = slot->id;
 	*len = written;
-	q->nfree = (uint16_t)(q->nfree + slot->n);
+	q->nfree += slot->n;
 	slot->n = 0;
-	q->slot[slot->last].next = q->free_head;
-	q->free_head = (uint16_t)head;
+	q->slot[slot->last].next = (uint16_t)q->free_head;
+	q->free_head = head;
 	q->popped++;
 	return 1;
 }

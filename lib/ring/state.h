@@ -52,21 +52,21 @@ struct r3_virtq {
 	struct r3_virtq_slot *slot; /* size of them */
 
 	uint32_t pushed, published, popped; /* chains */
-	uint16_t size;
-	uint16_t nfree; /* descriptors */
+	uint32_t size;
+	uint32_t nfree; /* descriptors */
 	bool packed, event_idx, indirect, in_order;
 
 	/* split */
-	uint16_t free_head;
+	uint32_t free_head;
 	uint16_t used_seen; /* used->idx when it was last read */
 
 	/* packed; the flags are VIRTQ_DESC_F_AVAIL and _USED as they are in this lap */
-	uint16_t next;        /* where the next descriptor goes */
-	uint16_t avail_flags; /* of a descriptor made available there */
-	uint16_t head;        /* place of the first unpublished descriptor, */
-	uint16_t head_flags;  /* and its flags, withheld until publish */
-	uint16_t used_at;     /* where the next used descriptor is expected */
-	uint16_t used_flags;  /* of one */
+	uint32_t next;        /* where the next descriptor goes */
+	uint32_t avail_flags; /* of a descriptor made available there */
+	uint32_t head;        /* place of the first unpublished descriptor, */
+	uint32_t head_flags;  /* and its flags, withheld until publish */
+	uint32_t used_at;     /* where the next used descriptor is expected */
+	uint32_t used_flags;  /* of one */
 
 	/* in order: the oldest chain (split), and the one that ends the batch being popped */
 	bool batch;

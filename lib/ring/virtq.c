@@ -47,7 +47,7 @@ int r3_virtq_init(struct r3_virtq *q, const struct r3_virtq_config *config)
 		.avail = (void *)(mem + layout.driver),
 		.used = (void *)(mem + layout.device),
 		.slot = config->slots,
-		.size = (uint16_t)config->size,
+		.size = config->size,
 		.packed = config->features & VIRTIO_FEATURE(VIRTIO_F_RING_PACKED),
 		.event_idx = config->features & VIRTIO_FEATURE(VIRTIO_F_EVENT_IDX),
 		.indirect = config->features & VIRTIO_FEATURE(VIRTIO_F_INDIRECT_DESC),
@@ -109,7 +109,7 @@ static int check_pieces(const struct r3_virtq *q, const struct r3_dma_seg *seg, 
 static void push_split(struct r3_virtq *q, uint16_t id, const struct r3_dma_seg *seg, unsigned nout,
 		       unsigned n, uint32_t writable)
 {
-	uint16_t head = q->free_head, at = head;
+	uint32_t head = q->free_head, at = head;
 
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t next = q->slot[at].next, flags = i < nout ? 0 : VIRTQ_DESC_F_WRITE;
@@ -119,11 +119,11 @@ static void push_split(struct r3_virtq *q, uint16_t id, const struct r3_dma_seg 
 		q->desc[at] =
 			(struct virtq_desc){R3_LE64(seg[i].addr.v), R3_LE32((uint32_t)seg[i].len),
 					    R3_LE16(flags), R3_LE16(i + 1 < n ? next : 0)};
-		q->slot[head].last = at;
+		q->slot[head].last = (uint16_t)at;
 		at = next;
 	}
 	q->free_head = at;
-	q->nfree = (uint16_t)(q->nfree - n);
+	q->nfree -= n;
 	q->slot[head].writable = writable;
 	q->slot[head].seq = q->pushed;
 	q->slot[head].n = (uint16_t)n;
@@ -177,7 +177,7 @@ static int next_batch(struct r3_virtq *q)
 
 	if (q->packed) {
 		const struct pvirtq_desc *desc = &q->pdesc[q->used_at];
-		uint16_t flags = r3_ring_load16(&desc->flags);
+		uint32_t flags = r3_ring_load16(&desc->flags);
 
 		if ((flags & R3_VIRTQ_AVAIL_USED) != q->used_flags)
 			return r3_virtq_packed_unused(q, flags);
@@ -188,7 +188,7 @@ static int next_batch(struct r3_virtq *q)
 		    written > q->slot[last].writable)
 			written = 0;
 	} else {
-		const struct virtq_used_elem *elem = &q->used->ring[q->popped & (q->size - 1u)];
+		const struct virtq_used_elem *elem = &q->used->ring[q->popped & (q->size - 1)];
 
 		if ((uint16_t)q->popped == q->used_seen) {
 			int rc = r3_virtq_split_more(q);
@@ -237,8 +237,8 @@ int r3_virtq_pop_in_order(struct r3_virtq *q, uint16_t *id, uint32_t *len)
 		return 1;
 	}
 	*id = slot->id;
-	q->nfree = (uint16_t)(q->nfree + slot->n);
-	q->oldest = (uint16_t)((oldest + slot->n) & (q->size - 1u));
+	q->nfree += slot->n;
+	q->oldest = (uint16_t)((oldest + slot->n) & (q->size - 1));
 	slot->n = 0;
 	q->popped++;
 	return 1;

@@ -120,7 +120,7 @@ static inline uint16_t r3_virtq_notify_data(const struct r3_virtq *q)
 {
 	if (!q->packed)
 		return (uint16_t)q->pushed;
-	return q->next | (q->avail_flags & VIRTQ_DESC_F_AVAIL ? PVIRTQ_EVENT_WRAP : 0);
+	return (uint16_t)(q->next | (q->avail_flags & VIRTQ_DESC_F_AVAIL ? PVIRTQ_EVENT_WRAP : 0));
 }
 
 /** Take a chain that the device has used: 1, *id, and in *len how many bytes the device
