@@ -164,6 +164,7 @@ static inline __attribute__((always_inline)) int r3_hwq_submit(
 {
 	uint32_t tick = __atomic_load_n(&q->ctrl->tick, __ATOMIC_RELAXED);
 	struct r3_slots *slots = &q->slots;
+	struct r3_slot **top = slots->free + slots->nfree;
 	unsigned i = 0;
 	int rc = 0;
 
@@ -173,8 +174,10 @@ static inline __attribute__((always_inline)) int r3_hwq_submit(
 		rc = -ENODEV;
 		goto leave;
 	}
-	for (; i < n && slots->nfree; i++) {
-		struct r3_slot *slot = slots->free[slots->nfree - 1];
+	if (n > slots->nfree)
+		n = slots->nfree;
+	for (; i < n; i++) {
+		struct r3_slot *slot = top[-1];
 		struct r3_blk_req *req = reqs[i];
 
 		if (__builtin_expect(r3_blk_has_data(req), 1)) {
@@ -191,8 +194,9 @@ static inline __attribute__((always_inline)) int r3_hwq_submit(
 			r3_dma_unload(slot->map);
 			break;
 		}
-		slots->nfree--;
+		top--;
 	}
+	slots->nfree -= i;
 	/* Memory to bounce with comes back with the requests that have it. */
 	if (__builtin_expect(rc == -ENOMEM, 0) && slots->nfree < slots->depth)
 		rc = -EAGAIN;

@@ -120,16 +120,15 @@ _Static_assert(R3_BLK_READ == 0 && R3_BLK_WRITE == 1 && R3_BLOCK_READ_ONLY == 1,
 	       "op & features tells a write to a read-only device");
 
 /* Most requests are plain reads and writes of one piece: for them, the same rules in
- * some 25 instructions. */
-static inline int check(const struct r3_block *block, const struct r3_blk_req *req)
+ * some 25 instructions. @mask: the block size less one. */
+static inline int check(const struct r3_block *block, const struct r3_blk_req *req, uint32_t mask)
 {
 	const struct r3_block_limits *limits = &block->limits;
 	const uint64_t off = req->off, len = req->len;
 
 	if (likely((req->op | req->flags << 8) <= R3_BLK_WRITE && !(req->op & limits->features) &&
-		   !((off | len) & (limits->block_size - 1)) && off <= limits->size &&
-		   len <= limits->size - off && len - 1 < limits->max_len && req->nsg == 1 &&
-		   req->sg->len == len))
+		   !((off | len) & mask) && off <= limits->size && len <= limits->size - off &&
+		   len - 1 < limits->max_len && req->nsg == 1 && req->sg->len == len))
 		return 0;
 	return check_rules(block, req);
 }
@@ -229,12 +228,14 @@ static __attribute__((cold, noinline)) int failed(const struct r3_block *block, 
 
 int r3_blkq_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n)
 {
+	const struct r3_block *block = queue->block;
+	const uint32_t mask = block->limits.block_size - 1;
 	unsigned room = queue->depth - queue->inflight;
 	unsigned good;
 	int rc = 0;
 
 	for (good = 0; good < n && good < room; good++) {
-		rc = check(queue->block, reqs[good]);
+		rc = check(block, reqs[good], mask);
 		if (unlikely(rc))
 			break;
 	}
@@ -243,7 +244,7 @@ int r3_blkq_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsign
 
 	rc = queue->ops->submit(queue, reqs, good);
 	if (unlikely(rc <= 0))
-		return rc ? failed(queue->block, rc) : -EAGAIN;
+		return rc ? failed(block, rc) : -EAGAIN;
 	queue->inflight += (unsigned)rc;
 	return rc;
 }

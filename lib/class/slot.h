@@ -80,8 +80,8 @@ static inline int r3_slot_load(struct r3_slot *slot, const struct r3_blk_req *re
 	return 0;
 }
 
-/** Take the memory back from the device, and note how it went. */
-static inline void r3_slot_finish(struct r3_slot *slot, int err, uint32_t detail)
+/** Take the memory back from the device, and note how it went. Returns the request. */
+static inline struct r3_blk_req *r3_slot_finish(struct r3_slot *slot, int err, uint32_t detail)
 {
 	struct r3_blk_req *req = slot->req;
 
@@ -96,6 +96,7 @@ static inline void r3_slot_finish(struct r3_slot *slot, int err, uint32_t detail
 				    req->op == R3_BLK_READ ? R3_DMA_POSTREAD : R3_DMA_POSTWRITE);
 		r3_dma_unload_inline(map);
 	}
+	return req;
 }
 
 /** It is reaped. */

@@ -85,9 +85,9 @@ void nvme_admin_poll(struct r3_nvme *nvme)
 
 	/* No more than a queue full at a time, however fast they come. */
 	for (; taken < pair->entries; taken++) {
-		const struct nvme_cqe *cqe = nvme_pair_peek(pair);
+		const struct nvme_cqe *cqe;
 
-		if (!cqe)
+		if (!nvme_pair_peek(pair, &cqe))
 			break;
 
 		uint16_t cid = R3_LE16(cqe->cid);

@@ -49,6 +49,7 @@ static void fill_dataless(const struct nvme_ns *ns, struct r3_slot *slot,
 {
 	struct nvme_dsm_range *range = slot->table;
 
+	cmd->dptr = (union nvme_dptr){.prp = {0}};
 	switch (req->op) {
 	case R3_BLK_FLUSH:
 		cmd->opcode = NVME_CMD_FLUSH;
@@ -70,7 +71,8 @@ static void fill_dataless(const struct nvme_ns *ns, struct r3_slot *slot,
 	}
 }
 
-/* Write the command of a request that is loaded into the next entry. */
+/* Write the command of a request that is loaded into the next entry: all but the fields
+ * that are the same in every command, which nvme_queue_create() wrote. */
 static inline __attribute__((always_inline)) int push(struct r3_hwq *hwq, struct r3_slot *slot,
 						      const struct r3_blk_req *req)
 {
@@ -78,16 +80,17 @@ static inline __attribute__((always_inline)) int push(struct r3_hwq *hwq, struct
 	struct nvme_cmd *cmd = &q->pair.sq[q->pair.sq_tail];
 	uint64_t slba = req->off >> q->lba_shift;
 	uint32_t nlb = (uint32_t)(req->len >> q->lba_shift) - 1; /* 0's based */
+	bool has_data = r3_blk_has_data(req);
 
-	*cmd = (struct nvme_cmd){
-		.opcode = req->op == R3_BLK_READ ? NVME_CMD_READ : NVME_CMD_WRITE,
-		.cid = R3_LE16(slot->id),
-		.nsid = R3_LE32(q->nsid),
-		.cdw10 = R3_LE32(slba),
-		.cdw11 = R3_LE32(slba >> 32),
-		.cdw12 = R3_LE32(req->flags & R3_BLK_FUA ? nlb | NVME_RW_FUA : nlb),
-	};
-	if (likely(r3_blk_has_data(req))) {
+	if (req->flags & R3_BLK_FUA)
+		nlb |= NVME_RW_FUA;
+	cmd->opcode = req->op == R3_BLK_READ ? NVME_CMD_READ : NVME_CMD_WRITE;
+	cmd->flags = 0;
+	cmd->cid = R3_LE16(slot->id);
+	cmd->cdw10 = R3_LE32(slba);
+	cmd->cdw11 = R3_LE32(slba >> 32);
+	cmd->cdw12 = R3_LE32(nlb);
+	if (likely(has_data)) {
 		int rc = point(q, slot, cmd);
 
 		if (unlikely(rc < 0))
@@ -168,8 +171,7 @@ static __attribute__((cold, noinline)) void ignore(struct nvme_queue *q, const s
 /* The slot that a completion is for; NULL: for none. */
 static inline struct r3_slot *slot_of(struct nvme_queue *q, const struct nvme_cqe *cqe)
 {
-	uint32_t cid = R3_LE16(cqe->cid);
-	size_t index = cid & NVME_CID_INDEX;
+	uint32_t cid = R3_LE16(cqe->cid), index = cid & NVME_CID_INDEX;
 	struct r3_slot *slot = &q->hwq.slots.slot[index];
 
 	if (likely(index < q->hwq.slots.depth && slot->tag == cid &&
@@ -179,11 +181,11 @@ static inline struct r3_slot *slot_of(struct nvme_queue *q, const struct nvme_cq
 	return NULL;
 }
 
-static inline void finish(struct r3_slot *slot, const struct nvme_cqe *cqe)
+static inline struct r3_blk_req *finish(struct r3_slot *slot, const struct nvme_cqe *cqe)
 {
 	unsigned status = NVME_CQE_STATUS(R3_LE16(cqe->sf));
 
-	r3_slot_finish(slot, unlikely(status) ? status_errno(status, slot) : 0, status);
+	return r3_slot_finish(slot, unlikely(status) ? status_errno(status, slot) : 0, status);
 }
 
 int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
@@ -196,17 +198,16 @@ int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
 	if (!r3_gate_enter(&q->hwq.gate))
 		return 0; /* whoever opens it signals the fd */
 	first = n = unlikely(slots->ndone) ? r3_slots_reap_done(slots, reqs, max) : 0;
-	while (n < max && lies < q->pair.entries && (cqe = nvme_pair_peek(&q->pair))) {
+	while (n < max && nvme_pair_peek(&q->pair, &cqe)) {
 		struct r3_slot *slot = slot_of(q, cqe);
 
 		nvme_pair_pop(&q->pair);
-		if (unlikely(!slot)) {
-			lies++;
-			continue;
+		if (likely(slot)) {
+			reqs[n++] = finish(slot, cqe);
+			r3_slot_free(slots, slot);
+		} else if (++lies == q->pair.entries) {
+			break;
 		}
-		finish(slot, cqe);
-		reqs[n++] = slot->req;
-		r3_slot_free(slots, slot);
 	}
 	if (n - first + lies) {
 		q->hwq.completed += n - first;
@@ -219,6 +220,7 @@ int nvme_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
 int nvme_arm(struct r3_blkq *blkq)
 {
 	struct nvme_queue *q = (struct nvme_queue *)blkq;
+	const struct nvme_cqe *cqe;
 	int ready;
 
 	/* The vector is on all the time, also while nobody sleeps. Masking it from the
@@ -228,7 +230,7 @@ int nvme_arm(struct r3_blkq *blkq)
 	r3_hwq_drain(&q->hwq);
 	if (!r3_gate_enter(&q->hwq.gate))
 		return 0;
-	ready = q->hwq.slots.ndone || nvme_pair_peek(&q->pair);
+	ready = q->hwq.slots.ndone || nvme_pair_peek(&q->pair, &cqe);
 	/* The control thread masked the pin when it forwarded the interrupt. */
 	if (q->hwq.pin && !ready)
 		r3_write32(q->nvme->bar, NVME_REG_INTMC, 1);
@@ -253,7 +255,7 @@ bool nvme_io_collect(struct r3_hwq *hwq, bool alive)
 	const struct nvme_cqe *cqe;
 	unsigned taken = 0;
 
-	for (; taken < q->pair.entries && (cqe = nvme_pair_peek(&q->pair)); taken++) {
+	for (; taken < q->pair.entries && nvme_pair_peek(&q->pair, &cqe); taken++) {
 		struct r3_slot *slot = slot_of(q, cqe);
 
 		if (slot) {

@@ -57,18 +57,18 @@ static inline void nvme_pair_push(struct nvme_pair *pair)
 		pair->sq_tail = 0;
 }
 
-/** The next completion, or NULL. */
-static inline const struct nvme_cqe *nvme_pair_peek(const struct nvme_pair *pair)
+/** Whether there is a completion, and which. */
+static inline bool nvme_pair_peek(const struct nvme_pair *pair, const struct nvme_cqe **out)
 {
-	const struct nvme_cqe *cqe = &pair->cq[pair->cq_head];
+	const struct nvme_cqe *cqe = *out = &pair->cq[pair->cq_head];
 	uint16_t sf = R3_LE16(__atomic_load_n(&cqe->sf, __ATOMIC_RELAXED));
 
 	if ((sf & NVME_CQE_PHASE) != pair->phase)
-		return NULL;
+		return false;
 	/* The phase bit vouches for the rest of the entry and for the data that the command
 	 * moved: neither may be read before it. */
 	r3_barrier_read();
-	return cqe;
+	return true;
 }
 
 static inline void nvme_pair_pop(struct nvme_pair *pair)

@@ -72,6 +72,8 @@ int nvme_queue_create(struct nvme_queue *q)
 	int rc;
 
 	nvme_pair_reset(pair);
+	for (unsigned i = 0; i < pair->entries; i++)
+		pair->sq[i] = (struct nvme_cmd){.nsid = R3_LE32(q->nsid)};
 	rc = nvme_admin(q->nvme, &cq, NULL, 0, NULL, NULL);
 	if (rc < 0)
 		return r3_error_prefix(rc, "create completion queue %u", pair->qid);
