@@ -84,7 +84,7 @@ class Staged(unittest.TestCase):
         got = run(self.build)
         self.assertEqual(got.returncode, 1)
         self.assertIn('MISSED', got.stdout)
-        self.assertIn('1 below their goal', got.stdout)
+        self.assertIn('1 goals missed', got.stdout)
         self.assertEqual(run(self.build, '--check').returncode, 0)
 
     def test_a_busy_host(self):
