@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help all deps demo check check-quick mutants bench bench-quick install clean
+.PHONY: help all deps demo check check-quick fuzz mutants bench bench-quick install clean
 .NOTPARALLEL:
 
 all: deps ## build the library, the driver, the tools and the tests
@@ -27,6 +27,9 @@ check-quick: all ## the tests of one build (under 2 minutes)
 
 mutants: deps ## mistakes on purpose in lib/ring and lib/dma: do the tests see each?
 	@tests/mutants/mutants.py
+
+fuzz: ## look for inputs that break a parser: make fuzz [TIME=seconds] [TARGET=name]
+	@scripts/fuzz $(BUILD)-fuzz $(or $(TIME),60) $(TARGET)
 
 # 77: the host was too busy, and it said so
 bench: all ## measure everything beside its floor: a table, and BUILD/bench.json (minutes)
