@@ -2,6 +2,7 @@
 /* Every backend, filter and driver there is: the one list. A name that is not built
  * here is reserved, and says what to do instead. */
 #include "backend/qemu/backend.h"
+#include "backend/snapshot/snapshot.h"
 #include "bus/filter.h"
 #include "bus/ops.h"
 #include "bus/regs.h"
@@ -48,16 +49,14 @@ RESERVED_BACKEND("xen", reserved_xen, "a Xen frontend",
 		 "is not built into this version; inside a Xen guest use the kernel's driver");
 RESERVED_BACKEND("replay", reserved_replay, "a recorded device",
 		 "is not built into this version; run against the device itself");
-RESERVED_BACKEND("snapshot", reserved_snapshot, "the saved state of a device",
-		 "is not built into this version; look at the device itself with ring3 show");
 RESERVED_BACKEND("ring3", reserved_ring3, "a device granted by ring3d",
 		 "is not built into this version, which has no ring3d; name the device itself, "
 		 "for example qemu:nvme");
 
 const struct r3_backend *const r3_backends[] = {
-	QEMU_BACKENDS,       &reserved_pci,   &reserved_vfio, &reserved_uio,
-	&reserved_vfio_user, &reserved_model, &reserved_xen,  &reserved_replay,
-	&reserved_snapshot,  &reserved_ring3, NULL,
+	QEMU_BACKENDS,        &reserved_pci,   &reserved_vfio, &reserved_uio,
+	&reserved_vfio_user,  &reserved_model, &reserved_xen,  &reserved_replay,
+	&r3_snapshot_backend, &reserved_ring3, NULL,
 };
 
 /* ---- filters ---- */

@@ -320,6 +320,38 @@ class Show(Cli):
         names = {c['name'] for c in got['capabilities']}
         self.assertTrue({'PCI Express', 'MSI-X'} <= names, names)
 
+    def test_snapshot(self):
+        printed = self.good('show', 'qemu:edu', '--snapshot')
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'edu, saved')
+            self.assertEqual(self.good('show', '--snapshot', 'qemu:edu', path), '')
+            with open(path, encoding='ascii') as file:
+                self.assertEqual(file.read(), printed)
+            address = 'snapshot:' + path.replace(',', '%2C')
+            live, saved = self.json('show', 'qemu:edu'), self.json('show', address)
+            for key in ('pci', 'interrupts', 'regions', 'capabilities', 'config'):
+                self.assertEqual(live[key], saved[key])
+            self.assertEqual((saved['address'], saved['carrier']), (address, ['pci']))
+            self.assertEqual(self.good('show', address, '--snapshot'), printed)
+            self.assertEqual(self.good('peek', address, 'config', '0'), '0x0000  0x11e81234\n')
+            self.bad(FAILED, 'does not have this register', 'peek', address, 'bar0', '0')
+            self.bad(NOT_PERMITTED, 'cannot be written', 'poke', address, 'bar0', '0', '1')
+
+            # what cannot be taken leaves the file alone
+            self.bad(ABSENT, '.', 'show', '--snapshot', 'qemu:no-such-device', path)
+            with open(path, encoding='ascii') as file:
+                self.assertEqual(file.read(), printed)
+            with open(path, 'a', encoding='ascii') as file:
+                file.write('region bar0 12\n')
+            self.bad(FAILED, r'edu, saved: line [0-9]+: ', 'show', address)
+
+    def test_snapshot_arguments(self):
+        self.bad(USAGE, 'leave -o out', 'show', 'qemu:edu', '--snapshot', '-o', 'json')
+        self.bad(USAGE, "'file' is for --snapshot", 'show', 'qemu:edu', 'file')
+        self.bad(FAILED, '/dev/full: ', 'show', 'qemu:edu', '--snapshot', '/dev/full')
+        self.bad(ABSENT, '/nonexistent/x: No such', 'show', 'qemu:edu', '--snapshot',
+                 '/nonexistent/x')
+
     def test_nothing_left(self):
         """The QEMU that an address started has ended before the command did."""
         # ring3 is the reaper of nobody: what it leaves would become our child

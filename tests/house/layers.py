@@ -24,7 +24,7 @@ HEADERS = {
     'address': 'bus', 'device': 'bus', 'region': 'bus', 'trace': 'bus',
     'pci': 'pci', 'irq': 'irq', 'dma': 'dma',
     'block': 'class', 'driver': 'class',
-    'nvme': 'drivers',
+    'nvme': 'drivers', 'snapshot': 'backend',
 }
 
 
@@ -74,8 +74,8 @@ def climbs(path, target):
         return f'{here[0]} includes {there[0]}, which is a higher layer'
     if RANK[there[0]] == RANK[here[0]] and here[1] != there[1]:
         public = target.startswith('include/')
-        if here[0] == there[0] == 'drivers' and public:
-            return None  # a driver and its own public header
+        if here[0] == there[0] in ('drivers', 'backend') and public:
+            return None  # a driver or backend and its own public header
         return f'{here[1]} includes {there[1]}, which stands beside it'
     if here[0] == 'tools' and not target.startswith(('include/', 'tools/') + TOOLS_MAY):
         return 'tools use public headers only'

@@ -7,7 +7,10 @@
 #include <ring3/error.h>
 #include <ring3/irq.h>
 #include <ring3/pci.h>
+#include <ring3/snapshot.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct identity {
 	struct hex class;
@@ -243,15 +246,57 @@ static int describe(struct r3_device *dev, const struct r3_pci_names *names, str
 	return rc == 0 ? list_regions(dev, info, show) : rc;
 }
 
+/* The text is whole before the file is touched: what was in it is lost to a better one only. */
+static int write_file(const char *path, const char *text, size_t len)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file)
+		return r3_error_set(errno, "%s: %s", path, strerror(errno));
+	fwrite(text, 1, len, file);
+	if (ferror(file) | fclose(file))
+		return r3_error_set(EIO, "%s: it could not be written to the end", path);
+	return 0;
+}
+
+static int snapshot(struct r3_device *dev, const char *path)
+{
+	char *text;
+	size_t len;
+	int rc = r3_snapshot_take(dev, &text, &len);
+
+	if (rc < 0)
+		return rc;
+	rc = path ? write_file(path, text, len) : output_write(text, len);
+	free(text);
+	return rc;
+}
+
+static int check_args(const struct args *args)
+{
+	if (args_has(args, "snapshot") && args->format != OUTPUT_TEXT)
+		return r3_error_set(EINVAL, "show: a snapshot has a form of its own: leave -o out");
+	if (!args_has(args, "snapshot") && args->nword > 1)
+		return r3_error_set(EINVAL, "show: a file '%s' is for --snapshot", args->word[1]);
+	return 0;
+}
+
 static int show_run(const struct args *args)
 {
 	struct r3_pci_names *names;
 	struct r3_device *dev;
 	struct show show = {0};
-	int rc = device_open(args->word[0], &dev);
+	int rc = check_args(args);
 
+	if (rc == 0)
+		rc = device_open(args->word[0], &dev);
 	if (rc < 0)
 		return rc;
+	if (args_has(args, "snapshot")) {
+		rc = snapshot(dev, args->nword > 1 ? args->word[1] : NULL);
+		r3_device_close(dev);
+		return rc;
+	}
 	names = pci_names_load();
 	rc = describe(dev, names, &show);
 	if (rc == 0)
@@ -262,18 +307,26 @@ static int show_run(const struct args *args)
 	return rc;
 }
 
+static const struct command_option options[] = {
+	{"snapshot", 0, NULL, "write what snapshot:FILE opens again: to FILE, or standard output"},
+	{0},
+};
+
 static const struct command_example examples[] = {
 	{"ring3 show qemu:edu", "QEMU's edu device: registers, interrupts, capabilities"},
 	{"ring3 show qemu:nvme,null,size=1G -o json | jq .regions", "the regions alone, as JSON"},
+	{"ring3 show qemu:nvme --snapshot nvme.snap && ring3 show snapshot:nvme.snap",
+	 "keep what it looks like in a file, and look at that"},
 	{0},
 };
 
 const struct command command_show = {
 	.name = "show",
 	.summary = "show what a device is and has",
-	.usage = "ADDRESS",
+	.usage = "ADDRESS [--snapshot [FILE]]",
 	.min_words = 1,
-	.max_words = 1,
+	.max_words = 2,
+	.options = options,
 	.examples = examples,
 	.run = show_run,
 };
