@@ -284,6 +284,6 @@ free:
 
 const struct r3_block_scheme r3_block_file = {
 	.name = "file",
-	.summary = "file:PATH[,lba=512|4096][,readonly]: a file or a block device node",
+	.summary = "file:PATH[,lba=512|4096][,readonly]: a file or block device",
 	.open = file_open,
 };

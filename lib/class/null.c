@@ -73,6 +73,6 @@ static int null_open(const struct r3_params *params, const struct r3_block_opts 
 
 const struct r3_block_scheme r3_block_null = {
 	.name = "null",
-	.summary = "null:SIZE[,lba=512|4096]: reads as zeroes, forgets what is written",
+	.summary = "null:SIZE[,lba=512|4096]: reads as zeroes, forgets writes",
 	.open = null_open,
 };
