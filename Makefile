@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help all deps demo check check-quick fuzz mutants bench bench-quick install clean
+.PHONY: help all deps demo check check-quick everything fuzz mutants bench bench-quick install clean
 .NOTPARALLEL:
 
 all: deps ## build the library, the driver, the tools and the tests
@@ -19,11 +19,14 @@ deps: ## install the packages that are missing (Debian; as root)
 demo: all ## watch an unprivileged process drive an NVMe controller
 	@demo/run $(BUILD)
 
-check: all ## every test: gcc, clang with ASan and UBSan, valgrind (under 10 minutes)
+check: all ## every test: gcc, clang with ASan and UBSan, valgrind, qemu-user (under 10 minutes)
 	@scripts/check $(BUILD)
 
 check-quick: all ## the tests of one build (under 2 minutes)
 	@scripts/check --quick $(BUILD)
+
+everything: deps ## build and test every configuration: compilers, levels, foreign machines
+	@scripts/everything $(BUILD)
 
 mutants: deps ## mistakes on purpose in lib/ring and lib/dma: do the tests see each?
 	@tests/mutants/mutants.py
@@ -42,4 +45,4 @@ install: all ## install to DESTDIR and PREFIX
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
 
 clean: ## remove what was built
-	rm -rf $(BUILD) $(BUILD)-asan
+	rm -rf $(BUILD) $(BUILD).log $(BUILD)-*
