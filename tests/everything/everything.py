@@ -11,7 +11,7 @@ import tempfile
 TABLE = '''
 [DEFAULT]
 suites =
-library = -Dtests=false -Dqemu=disabled -Dtools=disabled -Dnbd=disabled
+library = -Dtests=false -Dqemu=disabled -Dtools=disabled -Dnbd=disabled -Dsd_event=disabled
 options = %(library)s
 
 [broken]

@@ -42,6 +42,17 @@ def main(build, source, *built):
         symbols = run(['nm', '-D', os.path.join(outside, 'edu_disk.so')])
         if ' edu_disk\n' not in symbols:
             sys.exit('edu_disk.so does not export its driver')
+        # so are the examples of embedding, with nothing but the installed headers and library
+        loops = {'epoll': 'ring3'}
+        if subprocess.run(['pkg-config', '--atleast-version=247', 'libsystemd']).returncode == 0:
+            loops['sd_event'] = 'ring3 libsystemd'
+        for loop, packages in loops.items():
+            sources = [os.path.join(source, 'examples', f'embed_{name}.c') for name in (loop, 'read')]
+            run(['sh', '-c', f'"$@" $(pkg-config --cflags --libs {packages})', 'sh',
+                 *os.environ.get('CC', 'cc').split(), '-std=gnu17', '-o',
+                 os.path.join(outside, f'embed_{loop}'), *sources], env=env)
+            done = run([os.path.join(outside, f'embed_{loop}'), 'null:1M'], env=env)
+            print(f'embed_{loop}: {done.strip()}')
         if 'tool' not in built:
             return
         # the installed command finds its library and its plugin by itself
