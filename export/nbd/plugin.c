@@ -40,6 +40,7 @@
 
 static const char *address;
 static struct r3_block_opts opts = {.size = sizeof(opts)};
+static enum r3_blkq_mode mode = R3_BLKQ_INTERRUPT;
 static int owner_fd = -1;
 static struct {
 	int fd;
@@ -104,6 +105,11 @@ static int plugin_config(const char *key, const char *value)
 		opts.driver = value;
 	} else if (strcmp(key, "namespace") == 0) {
 		return nbdkit_parse_uint32_t("namespace", value, &opts.nsid);
+	} else if (strcmp(key, "mode") == 0) {
+		if (r3_blkq_mode_parse(value, &mode) || mode == R3_BLKQ_POLL) {
+			nbdkit_error("mode=%s: expected interrupt or adaptive", value);
+			return -1;
+		}
 	} else if (strcmp(key, "readonly") == 0) {
 		rc = nbdkit_parse_bool(value);
 		if (rc < 0)
@@ -139,6 +145,7 @@ static int plugin_config_complete(void)
 	"address=ADDRESS  (required) The block device: file:PATH, null:SIZE, qemu:nvme, ...\n" \
 	"driver=NAME      Its driver, instead of the one that matches best.\n" \
 	"namespace=N      Which namespace of it.\n" \
+	"mode=MODE        Wait by interrupt, or adaptive: poll while it is busy.\n" \
 	"readonly=BOOL    Refuse whatever changes the medium.\n" \
 	"log=LEVEL        Print the library's log: none, error, warn, info, debug.\n" \
 	"owner=FD         A SOCK_SEQPACKET socket to the program that started nbdkit.\n" \
@@ -328,7 +335,7 @@ static int plugin_after_fork(void)
 
 	rc = watcher_start();
 	if (rc == 0)
-		rc = reactor_start(address, &opts, owner_fd, &ops, NULL, &reactor);
+		rc = reactor_start(address, &opts, mode, owner_fd, &ops, NULL, &reactor);
 	if (rc == 0)
 		rc = bind_sockets();
 	if (rc == 0) {

@@ -29,6 +29,7 @@ struct reactor {
 
 	const char *address;
 	const struct r3_block_opts *opts;
+	enum r3_blkq_mode mode;
 	const struct reactor_ops *ops;
 	void *ctx;
 
@@ -65,7 +66,7 @@ static int watch(struct reactor *r, int fd)
 
 static int reactor_open(struct reactor *r)
 {
-	struct r3_blkq_opts opts = {.size = sizeof(opts), .mode = R3_BLKQ_INTERRUPT};
+	struct r3_blkq_opts opts = {.size = sizeof(opts), .mode = r->mode};
 	int rc;
 
 	rc = r3_block_open(r->address, r->opts, &r->block);
@@ -144,15 +145,16 @@ static void reactor_sleep(struct reactor *r, uint64_t seen_deadline)
 {
 	struct epoll_event events[4];
 	uint64_t now, deadline;
+	/* While it polls, whoever brings a job need not wake it. */
+	bool work = r3_blkq_arm(r->queue) == 1;
 	int timeout = -1, n;
-	bool work;
 
 	pthread_mutex_lock(&r->lock);
 	deadline = r->deadline;
-	work = r->incoming.first || deadline != seen_deadline;
+	work = work || r->incoming.first || deadline != seen_deadline;
 	r->asleep = !work;
 	pthread_mutex_unlock(&r->lock);
-	if (work || r3_blkq_arm(r->queue) == 1) {
+	if (work) {
 		timeout = 0;
 	} else if (deadline) {
 		now = now_ns();
@@ -233,8 +235,8 @@ static int start_thread(struct reactor *r)
 	return rc ? r3_error_set(rc, "starting a thread: %s", strerror(rc)) : 0;
 }
 
-int reactor_start(const char *address, const struct r3_block_opts *opts, int watch_fd,
-		  const struct reactor_ops *ops, void *ctx, struct reactor **out)
+int reactor_start(const char *address, const struct r3_block_opts *opts, enum r3_blkq_mode mode,
+		  int watch_fd, const struct reactor_ops *ops, void *ctx, struct reactor **out)
 {
 	struct reactor *r = calloc(1, sizeof(*r));
 	int rc;
@@ -243,6 +245,7 @@ int reactor_start(const char *address, const struct r3_block_opts *opts, int wat
 		return r3_error_set(ENOMEM, "out of memory");
 	r->address = address;
 	r->opts = opts;
+	r->mode = mode;
 	r->ops = ops;
 	r->ctx = ctx;
 	r->watch_fd = watch_fd;

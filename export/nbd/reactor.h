@@ -21,11 +21,12 @@ struct reactor_ops {
 	void (*closed)(void *ctx);
 };
 
-/** Start the thread, which opens @address; return when it is open. @watch_fd is
- *  watched for its owner (-1: none). @ops and @ctx outlive the reactor.
+/** Start the thread, which opens @address with a queue of @mode (not POLL: it sleeps on
+ *  descriptors); return when it is open. @watch_fd is watched for its owner (-1: none).
+ *  @ops and @ctx outlive the reactor.
  *  Errors: those of r3_block_open(), with their text in r3_error_text(). */
-int reactor_start(const char *address, const struct r3_block_opts *opts, int watch_fd,
-		  const struct reactor_ops *ops, void *ctx, struct reactor **out);
+int reactor_start(const char *address, const struct r3_block_opts *opts, enum r3_blkq_mode mode,
+		  int watch_fd, const struct reactor_ops *ops, void *ctx, struct reactor **out);
 
 /** Do one job: READ and WRITE with @buf, and R3_BLK_FUA whether or not the device
  *  knows it. Called by any thread; returns when it is done: 0, or a negative errno.

@@ -238,7 +238,7 @@ static struct reactor *start(void)
 {
 	struct reactor *r;
 
-	assert_int_equal(reactor_start("fake:", NULL, -1, &ops, NULL, &r), 0);
+	assert_int_equal(reactor_start("fake:", NULL, R3_BLKQ_INTERRUPT, -1, &ops, NULL, &r), 0);
 	return r;
 }
 
@@ -553,7 +553,7 @@ static void the_owner_is_watched(void **state)
 	int fd = eventfd(1, EFD_CLOEXEC);
 	struct reactor *r;
 
-	assert_int_equal(reactor_start("fake:", NULL, fd, &ops, NULL, &r), 0);
+	assert_int_equal(reactor_start("fake:", NULL, R3_BLKQ_INTERRUPT, fd, &ops, NULL, &r), 0);
 	reactor_join(r); /* the callback stops it */
 	assert_int_equal(watch_calls, 1);
 	assert_true(fake.closed);
@@ -564,7 +564,8 @@ static void what_cannot_be_opened_says_why(void **state)
 {
 	struct reactor *r;
 
-	assert_int_equal(reactor_start("lost:", NULL, -1, &ops, NULL, &r), -ENODEV);
+	assert_int_equal(reactor_start("lost:", NULL, R3_BLKQ_INTERRUPT, -1, &ops, NULL, &r),
+			 -ENODEV);
 	assert_string_equal(r3_error_text(), "lost: is not here");
 }
 

@@ -199,6 +199,8 @@ class Refused(Refusing):
                 ('107', 'null:1M', '--export', 'nbd:unix:/' + 'x' * 107),
                 ('namespace', 'null:1M', *self.export, '--namespace', '0'),
                 ('namespace', 'null:1M', *self.export, '--namespace', 'one'),
+                ('adaptive', 'null:1M', *self.export, '--mode', 'poll'),
+                ('fast', 'null:1M', *self.export, '--mode', 'fast'),
                 ('lba', 'null:1M,lba=3', *self.export),
                 ('colour', 'null:1M,colour=red', *self.export),
                 ('address', ':', *self.export)):

@@ -306,8 +306,8 @@ class OtherPeoplesClients(Served):
 @unittest.skipUnless(harness.has_qemu_nvme(), 'no qemu:nvme here')
 class Nvme(Served):
     def test_sizes(self):
-        for lba in (512, 4096):
-            run = self.serve(f'qemu:nvme,size=64M,lba={lba}')
+        for lba, mode in ((512, 'interrupt'), (4096, 'adaptive')):
+            run = self.serve(f'qemu:nvme,size=64M,lba={lba}', '--mode', mode)
             nbd = self.client()
             self.assertEqual((nbd.size, nbd.minimum), (64 * MiB, lba))
             data = random.Random(4).randbytes(3 * MiB)
@@ -319,7 +319,12 @@ class Nvme(Served):
             self.assertEqual(run.end()[0], 0)
 
     def test_requests_wait_for_the_device_side_by_side(self):
-        run = self.serve('qemu:nvme,size=64M')
+        for mode in ('interrupt', 'adaptive'):
+            with self.subTest(mode):
+                self.wait_side_by_side(mode)
+
+    def wait_side_by_side(self, mode):
+        run = self.serve('qemu:nvme,size=64M', '--mode', mode)
         nbd = self.client()
         qemu = run.named('qemu')
         qemu.kill(signal.SIGSTOP)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <ring3/block.h>
 #include <ring3/error.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,6 +51,7 @@ static int start_server(struct session *s, const struct args *args)
 	struct server_opts opts = {.address = args->word[0],
 				   .driver = args_value(args, "driver"),
 				   .nsid = args_value(args, "namespace"),
+				   .mode = args_value(args, "mode"),
 				   .log = level ? level : "warn",
 				   .read_only = args_has(args, "read-only"),
 				   .endpoint = s->endpoint,
@@ -258,6 +260,17 @@ static int session_signals(void)
 	return fd;
 }
 
+/* The server has other descriptors to sleep on: it cannot only poll. */
+static int check_mode(const char *name)
+{
+	enum r3_blkq_mode mode = R3_BLKQ_INTERRUPT;
+	int rc = name ? r3_blkq_mode_parse(name, &mode) : 0;
+
+	if (rc == 0 && mode == R3_BLKQ_POLL)
+		rc = r3_error_set(EINVAL, "--mode poll is not for serving: say adaptive");
+	return rc;
+}
+
 static int run(const struct args *args)
 {
 	struct session s = {.owner = -1, .signals = -1, .tether = R3_TETHER_NONE};
@@ -266,6 +279,8 @@ static int run(const struct args *args)
 	int rc;
 
 	rc = args_number(args, "namespace", 1, UINT32_MAX - 1, &nsid);
+	if (rc == 0)
+		rc = check_mode(args_value(args, "mode"));
 	while (rc == 0 && (text = args_nth(args, "export", s.nendpoint))) {
 		if (s.nendpoint == MAX_ENDPOINTS)
 			rc = r3_error_set(EINVAL, "more than %d exports", MAX_ENDPOINTS);
@@ -308,6 +323,7 @@ static const struct command_option options[] = {
 	{"export", 0, "KIND:WHERE", "serve there: nbd:unix:PATH or nbd:tcp:HOST:PORT; repeatable"},
 	{"driver", 0, "NAME", "use this driver, not the one that matches best"},
 	{"namespace", 0, "N", "which namespace; without it the first"},
+	{"mode", 0, "MODE", "wait by interrupt (default), or adaptive: poll while it is busy"},
 	{"read-only", 0, NULL, "refuse whatever changes the medium"},
 	{0},
 };

@@ -73,7 +73,7 @@ static int push_all(struct line *line, const struct server_opts *opts)
 
 	if ((rc = push(line, "address", opts->address)) ||
 	    (rc = push(line, "driver", opts->driver)) ||
-	    (rc = push(line, "namespace", opts->nsid)) ||
+	    (rc = push(line, "namespace", opts->nsid)) || (rc = push(line, "mode", opts->mode)) ||
 	    (rc = push(line, "readonly", opts->read_only ? "true" : NULL)) ||
 	    (rc = push(line, "log", opts->log)) ||
 	    (rc = push_fd(line, "owner", PROCESS_FIRST_FD + opts->nendpoint, NULL)))

@@ -8,7 +8,8 @@
 #include <sys/types.h>
 
 struct server_opts {
-	const char *address, *driver, *nsid, *log; /* as typed; all but the address may be NULL */
+	/* as typed; all but the address may be NULL */
+	const char *address, *driver, *nsid, *mode, *log;
 	bool read_only;
 	const struct endpoint *endpoint;
 	unsigned nendpoint;
