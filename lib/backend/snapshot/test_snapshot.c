@@ -157,6 +157,7 @@ static void only_looking(void **state)
 	struct r3_arena *arena;
 	struct r3_irq_set *irq;
 	uint32_t value = 0;
+	uint64_t wide;
 	unsigned proved;
 
 	assert_int_equal(r3_device_region(dev, 0, &bar), 0);
@@ -166,7 +167,7 @@ static void only_looking(void **state)
 	assert_int_equal(r3_read8(bar, 0x1e), 0x02);
 	assert_int_equal(r3_region_read(bar, 0x20, 4, &value, 1), -ENODATA);
 	assert_non_null(strstr(r3_error_text(), "does not have this register"));
-	assert_int_equal(r3_region_read(bar, 0x18, 8, &value, 1), -ENODATA);
+	assert_int_equal(r3_region_read(bar, 0x18, 8, &wide, 1), -ENODATA);
 
 	assert_int_equal(r3_region_write(bar, 0x1c, 4, &value, 1), -EACCES);
 	assert_int_equal(r3_region_write(config, PCI_VENDOR_ID, 2, &value, 1), -EACCES);
@@ -388,12 +389,15 @@ static size_t mutate(char *text, size_t len, size_t room, uint64_t *random)
 	size_t at = len ? test_random(random) % len : 0, n, from;
 	const char *word = words[test_random_below(random, sizeof(words) / sizeof(words[0]))];
 
-	switch (test_random_below(random, 6)) {
+	switch (test_random_below(random, 7)) {
 	case 0: /* a bit */
 		text[at] ^= (char)(1 << test_random_below(random, 8));
 		return len;
 	case 1: /* a byte */
 		text[at] = (char)test_random(random);
+		return len;
+	case 6: /* another number */
+		text[at] = "0123456789abcdef"[test_random_below(random, 16)];
 		return len;
 	case 2: /* cut off */
 		return at;
@@ -438,7 +442,7 @@ static void mutations(void **state)
 		int rc;
 
 		memcpy(broken, text, len);
-		for (unsigned i = 1 + test_random_below(&random, 4); i; i--)
+		for (unsigned i = 1 + test_random_below(&random, 3); i; i--)
 			n = mutate(broken, n, room, &random);
 		if (round % 20 == 0) { /* all the way, through a file */
 			char address[80];
@@ -464,7 +468,7 @@ static void mutations(void **state)
 		}
 	}
 	/* else it shows nothing */
-	assert_true(good > 100);
+	assert_true(good > 50);
 	assert_true(bad > 1000);
 	free(broken);
 	free(text);
