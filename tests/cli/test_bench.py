@@ -159,6 +159,8 @@ class Bench(Cli):
             self.bad(FAILED, 'disk image: .*locked', 'bench', f'qemu:nvme,drive={self.image}',
                      '--op', 'write', '--destroy', *SHORT)
         self.assertEqual(self.now(), self.content)
+        self.good('bench', f'qemu:nvme,drive={self.image}', '--op', 'write', '--destroy', *SHORT)
+        self.assertNotEqual(self.now(), self.content)
 
     def test_a_kernel_driver_has_it(self):
         for device in self.json('ls')['devices']:
