@@ -66,23 +66,21 @@ static void measure_begin(struct watch *watch, uint64_t now)
 {
 	watch->measures = load_measures(watch->load);
 	watch->due = now + watch->opts->time_ns;
+	watch->tick = now;
 }
 
 static void show(struct watch *watch, uint64_t now)
 {
-	double seconds = (double)(now - watch->tick) / 1e9;
 	uint64_t ios, errors;
 	double rate;
 
 	load_progress(watch->load, &ios, &errors);
-	rate = seconds > 0 ? (double)(ios - watch->tick_ios) / seconds : 0;
-	if (watch->stage == WARM_UP)
-		fprintf(stderr, "\rwarming up\033[K");
-	else
-		fprintf(stderr,
-			"\r%4" PRIu64 " s left %10.1f kIOPS %10.1f MB/s %8" PRIu64 " errors\033[K",
-			(watch->due - now + R3_NSEC_PER_SEC / 2) / R3_NSEC_PER_SEC, rate / 1e3,
-			rate * watch->opts->block_size / 1e6, errors);
+	rate = (double)(ios - watch->tick_ios) * 1e9 / (double)(now - watch->tick);
+	fprintf(stderr,
+		"\r%s, %" PRIu64 " s left %10.1f kIOPS %10.1f MB/s %8" PRIu64 " errors\033[K",
+		watch->stage == WARM_UP ? "warming up" : "measuring",
+		(watch->due - now + R3_NSEC_PER_SEC / 2) / R3_NSEC_PER_SEC, rate / 1e3,
+		rate * watch->opts->block_size / 1e6, errors);
 	watch->tick = now;
 	watch->tick_ios = ios;
 }
@@ -170,8 +168,7 @@ int watch_load(struct r3_block *block, struct load *load, const struct watch_opt
 			measure_begin(&watch, now);
 		if (now >= watch.due)
 			stage_begin(&watch, watch.stage < ABANDON ? watch.stage + 1 : ABANDON, now);
-		if (watch.shows && watch.stage <= MEASURE &&
-		    (watch.tick == now || now - watch.tick >= TICK_NS))
+		if (watch.shows && watch.stage <= MEASURE && now - watch.tick >= TICK_NS)
 			show(&watch, now);
 		doze(&watch, now);
 	}
