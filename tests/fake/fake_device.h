@@ -69,8 +69,10 @@ struct fake_device {
 	bool (*access)(struct fake_device *fake, unsigned index, uint64_t off, unsigned width,
 		       uint64_t *value, bool write);
 	void *user; /* the test's */
-	/** An interrupt is about to be signalled. May be NULL. */
+	/** An interrupt is about to be signalled; a device is between two steps of which the
+	 *  driver can see the first. Both may be NULL. */
 	void (*raising)(struct fake_device *fake);
+	void (*between)(struct fake_device *fake);
 
 	/* what it was told */
 	unsigned reads, writes, posted; /* calls of rw() */

@@ -90,7 +90,7 @@ static int late_irq_mask(struct r3_device *dev, unsigned type, unsigned vector, 
 	return 0;
 }
 
-static void raising(struct fake_device *fake)
+static void pause_of(struct fake_device *fake)
 {
 	late_pause(&late.random);
 }
@@ -123,6 +123,8 @@ static void *work(void *arg)
 
 void late_begin(struct r3_device *dev, uint64_t random)
 {
+	struct fake_device *fake = (struct fake_device *)dev;
+
 	late.dev = dev;
 	late.random = random;
 	late.ends = false;
@@ -133,16 +135,18 @@ void late_begin(struct r3_device *dev, uint64_t random)
 	if (pthread_create(&late.thread, NULL, work, NULL))
 		abort();
 	dev->ops = &late.ops;
-	((struct fake_device *)dev)->raising = raising;
+	fake->raising = fake->between = pause_of;
 }
 
 void late_end(void)
 {
+	struct fake_device *fake = (struct fake_device *)late.dev;
+
 	pthread_mutex_lock(&late.lock);
 	late.ends = true;
 	pthread_cond_signal(&late.posted_more);
 	pthread_mutex_unlock(&late.lock);
 	pthread_join(late.thread, NULL);
 	late.dev->ops = late.below;
-	((struct fake_device *)late.dev)->raising = NULL;
+	fake->raising = fake->between = NULL;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A fake device that takes its time, as all real ones do: what it is told is posted to a
- * thread of its own, which does it later, and pauses at random before each register and
- * between a completion and its interrupt. Reads wait for all writes before them.
+ * thread of its own, which does it later, and pauses at random before each register,
+ * between a completion and the look whether to interrupt, and before the interrupt.
+ * Reads wait for all writes before them.
  */
 #ifndef RING3_TESTS_LATE_H
 #define RING3_TESTS_LATE_H

@@ -163,6 +163,12 @@ void virtio_stub_interrupt(struct virtio_stub *stub, uint16_t vector, uint8_t is
 	fake_device_raise(fake, R3_IRQ_INTX, 0);
 }
 
+static void linger(struct virtio_stub *stub)
+{
+	if (stub->fake->between)
+		stub->fake->between(stub->fake);
+}
+
 /* Give back what may be given back by now, and tell once. */
 static void finish(struct virtio_stub *stub, struct virtio_stub_queue *q)
 {
@@ -170,6 +176,7 @@ static void finish(struct virtio_stub *stub, struct virtio_stub_queue *q)
 		put_in_order(stub, q);
 	if (!q->since)
 		return;
+	linger(stub);
 	/* what was used is seen before we look whether the driver sleeps; it says that it
 	 * does, and looks again what was used */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -226,6 +233,7 @@ void virtio_stub_serve(struct virtio_stub *stub, unsigned queue)
 			;
 		if (!works(stub, q))
 			break;
+		linger(stub);
 		layout_of(stub)->want(stub, q);
 		/* our wish is seen before we look once more; the driver makes available,
 		 * then looks what we wish */
