@@ -31,7 +31,9 @@ void bed_open(struct bed *bed, const char *keys, uint64_t timeout_ns)
 	char address[256];
 	void *mem;
 
-	snprintf(address, sizeof(address), "%s,%s", faults_device, keys);
+	/* Each request is to stand for itself, and one more queue to be there for the asking. */
+	snprintf(address, sizeof(address), "%s,%s%s", faults_device, keys,
+		 faults_virtio() ? ",prop.request-merging=off,prop.num-queues=2" : "");
 	*bed = (struct bed){0};
 	bed_expect(r3_block_open(address, &opts, &bed->block), 0, address);
 	bed->dev = r3_block_device(bed->block);
