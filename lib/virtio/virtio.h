@@ -163,7 +163,8 @@ int r3_virtio_queue_most(struct r3_virtio *v, unsigned index, uint16_t *most);
 int r3_virtio_queue_start(struct r3_virtio *v, struct r3_virtio_queue *queue);
 
 /** Take one queue from the device; the others go on. When this succeeds the device
- *  does not touch its memory any more, and it can be started again.
+ *  does not touch its memory any more, and it can be started again. That is what 2.6.1
+ *  promises; QEMU's block device, up to 7.2 at least, does not keep it.
  *  Errors: EOPNOTSUPP without VIRTIO_F_RING_RESET; ETIMEDOUT; ENODEV. */
 int r3_virtio_queue_stop(struct r3_virtio *v, const struct r3_virtio_queue *queue);
 

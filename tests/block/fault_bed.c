@@ -23,11 +23,17 @@ void bed_expect(int rc, int want, const char *what)
 		fail_msg("%s: returned %d, not %d: %s", what, rc, want, r3_error_text());
 }
 
+void bed_open_queue(struct bed *bed)
+{
+	const struct r3_blkq_opts opts = {
+		.size = sizeof(opts), .depth = REQUESTS, .mode = faults_mode};
+
+	bed_expect(r3_blkq_open(bed->block, &opts, &bed->queue), 0, "r3_blkq_open");
+}
+
 void bed_open(struct bed *bed, const char *keys, uint64_t timeout_ns)
 {
 	const struct r3_block_opts opts = {.size = sizeof(opts), .timeout_ns = timeout_ns};
-	const struct r3_blkq_opts queue_opts = {
-		.size = sizeof(queue_opts), .depth = REQUESTS, .mode = faults_mode};
 	char address[256];
 	void *mem;
 
@@ -39,7 +45,7 @@ void bed_open(struct bed *bed, const char *keys, uint64_t timeout_ns)
 	bed->dev = r3_block_device(bed->block);
 	bed->pid = r3_qemu_pid(bed->dev);
 	assert_true(bed->pid > 0);
-	bed_expect(r3_blkq_open(bed->block, &queue_opts, &bed->queue), 0, "r3_blkq_open");
+	bed_open_queue(bed);
 	bed_expect(r3_block_alloc(bed->block, REQUESTS * BLOCK, &mem), 0, "r3_block_alloc");
 	bed->mem = mem;
 	for (unsigned i = 0; i < REQUESTS; i++) {

@@ -40,6 +40,9 @@ void bed_expect(int rc, int want, const char *what);
 /** Open faults_device with more @keys, and a queue. */
 void bed_open(struct bed *bed, const char *keys, uint64_t timeout_ns);
 
+/** Another queue for it, once the first is closed. */
+void bed_open_queue(struct bed *bed);
+
 /** Close, in bounded time, and leave no process. */
 void bed_close(struct bed *bed);
 

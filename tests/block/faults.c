@@ -167,6 +167,35 @@ static void test_close_removed(void **state)
 	bed_close(&bed);
 }
 
+/* With the device there and at work: what it was told to fill is not filled after the
+ * queue was closed, and the next queue starts as if nothing had been. */
+static void test_close_in_flight(void **state)
+{
+	struct bed bed;
+
+	if (!faults_virtio())
+		skip(); /* QEMU's NVMe answers a deletion only when the throttle let all through */
+	bed_open(&bed, "size=16M", 0);
+	bed_check_works(&bed); /* the blocks are not empty any more */
+	bed_throttle(&bed, 1);
+	bed_send(&bed, R3_BLK_READ, REQUESTS);
+	bed_run_for(&bed, 200 * R3_NSEC_PER_MSEC); /* QEMU has taken them all */
+	assert_true(bed.flying > REQUESTS / 2);
+	r3_blkq_close(bed.queue);
+	for (unsigned i = 0; i < REQUESTS; i++)
+		assert_int_equal(bed.req[i].err, bed.times[i] ? 0 : -ECANCELED);
+	memset(bed.mem, 0xcc, REQUESTS * BLOCK);
+	bed.flying = 0;
+	bed_throttle(&bed, 0);
+	bed_open_queue(&bed);
+	bed_expect(r3_blkq_do(bed.queue, R3_BLK_FLUSH, 0, 0, NULL, 0, 10 * SECONDS), 0, "flush");
+	bed_run_for(&bed, 200 * R3_NSEC_PER_MSEC);
+	for (unsigned i = 0; i < REQUESTS * BLOCK; i++)
+		assert_int_equal(bed.mem[i], 0xcc);
+	bed_check_works(&bed);
+	bed_close(&bed);
+}
+
 /* Somebody resets the function behind the driver's back. */
 static void test_reset_in_flight(void **state)
 {
@@ -320,7 +349,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_close_removed),    cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_killed_idle),      cmocka_unit_test(test_hang_for_ever),
 		cmocka_unit_test(test_stopped),          cmocka_unit_test(test_reset_under_load),
-		cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_resize),           cmocka_unit_test(test_close_in_flight),
 	};
 
 	if (argc < 3 || r3_blkq_mode_parse(argv[2], &faults_mode)) {

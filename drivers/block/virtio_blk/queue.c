@@ -142,24 +142,16 @@ int vblk_queue_open(struct r3_block *block, const struct r3_blkq_opts *opts, str
 	return 0;
 }
 
-/* Take what is in flight away from the device; the ring is as new then. */
-static bool take_back(struct vblk_queue *q)
-{
-	struct r3_virtio *v = &q->vblk->virtio;
-
-	if (!r3_virtio_has(v, VIRTIO_F_RING_RESET) || r3_virtio_queue_stop(v, &q->place) < 0)
-		return false;
-	empty(q);
-	return r3_virtio_queue_start(v, &q->place) == 0;
-}
-
+/* RING_RESET would take one queue from the device and leave the others alone. QEMU's, up to
+ * 7.2 at least, offers it and then goes on with what it has: the memory is written later, and
+ * the new ring is told of requests that it never had. So the whole device is reset. */
 void vblk_queue_close(struct r3_blkq *blkq)
 {
 	struct vblk_queue *q = (struct vblk_queue *)blkq;
 	struct r3_ctrl *ctrl = q->hwq.ctrl;
 
 	q->hwq.closing = true;
-	if (r3_virtq_in_flight(&q->ring) && !ctrl->gone && !take_back(q))
+	if (r3_virtq_in_flight(&q->ring) && !ctrl->gone)
 		r3_ctrl_recover_now(ctrl, "a queue is closed with requests in flight");
 	ctrl->queue[q->hwq.index] = NULL;
 	r3_hwq_close(&q->hwq);
