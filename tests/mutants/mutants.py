@@ -164,7 +164,7 @@ def main():
             began = time.monotonic()
             by = judge(m, build, tests[os.path.dirname(m.file)], args.jobs)
             survivors += by is None
-            print(f'{m.name:32} {m.file:20} {"killed by " + by if by else "SURVIVED":32} '
+            print(f'{m.name:36} {m.file:18} {"killed by " + by if by else "SURVIVED":30} '
                   f'{time.monotonic() - began:5.1f} s', flush=True)
     print(f'{len(mutants) - survivors} of {len(mutants)} mutants killed')
     return 1 if survivors else 0
