@@ -89,9 +89,10 @@ const struct r3_driver_v1 *const *r3_drivers(void)
 /* ---- names of registers ---- */
 
 const struct r3_reg_set *const r3_reg_sets[] = {
-	&r3_pci_regs,
-	&r3_virtio_regs,
-	&r3_nvme_regs,
+	&r3_pci_regs, &r3_virtio_regs, &r3_nvme_regs,
+#if R3_WITH_QEMU
+	&r3_edu_regs,
+#endif
 	NULL,
 };
 

@@ -61,7 +61,7 @@ struct r3_region {
  *  CPU's byte order. A repeated access walks upwards. Says what is wrong.
  *  Errors: EINVAL width not 1, 2, 4, 8, or @off misaligned for it; ERANGE beyond
  *  the region; EACCES region cannot be read (written); ENODEV the device is gone
- *  (@data is all ones); EIO. */
+ *  (@data is all ones); ENODATA a snapshot does not have it; EIO. */
 R3_API int r3_region_read(struct r3_region *region, uint64_t off, unsigned width, void *data,
 			  uint32_t count);
 R3_API int r3_region_write(struct r3_region *region, uint64_t off, unsigned width, const void *data,

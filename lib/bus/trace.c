@@ -33,7 +33,8 @@ struct trace {
 	struct r3_device base;
 	struct r3_bus_ops ops;
 	struct r3_trace_ring *ring;
-	bool stream; /* each record goes to the file at once */
+	bool stream;       /* each record goes to the file at once */
+	unsigned decoding; /* as PCI_COMMAND was last written */
 
 	pthread_mutex_t lock; /* for the rest: never held where a record is put */
 	struct r3_reg_map *names;
@@ -146,7 +147,8 @@ static int done(struct r3_device *dev, enum r3_trace_op op, uint64_t a, uint64_t
 	return rc;
 }
 
-/* Some registers can be asked where others are only once the device decodes. */
+/* Some registers can be asked where others are only once the device decodes: when a write
+ * turns that on, names are looked for again. */
 static void learn_names(struct trace *trace)
 {
 	struct r3_reg_map *names;
@@ -159,12 +161,17 @@ static void learn_names(struct trace *trace)
 	pthread_mutex_unlock(&trace->lock);
 }
 
-static bool turns_on_decoding(const struct trace *trace, unsigned index, uint64_t off,
-			      const void *data, uint8_t width)
+static bool turns_on_decoding(struct trace *trace, unsigned index, uint64_t off, const void *data,
+			      uint8_t width)
 {
-	return index == R3_REGION_CONFIG && off == PCI_COMMAND &&
-	       trace->base.info.caps & R3_CAP_PCI &&
-	       r3_item_get(data, width) & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
+	unsigned now, before;
+
+	if (index != R3_REGION_CONFIG || off != PCI_COMMAND ||
+	    !(trace->base.info.caps & R3_CAP_PCI))
+		return false;
+	now = (unsigned)r3_item_get(data, width) & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
+	before = __atomic_exchange_n(&trace->decoding, now, __ATOMIC_RELAXED);
+	return now & ~before;
 }
 
 static void put_item(struct trace *trace, enum r3_trace_op op, unsigned index, uint64_t off,

@@ -5,6 +5,7 @@
  *      off        reads of the NVMe driver's, as instructions.c does them
  *      elsewhere  the same, after a traced device was closed, and with one that is open
  *      on         register writes through the filter: nothing but those
+ *      filter     the same through a filter that does nothing
  */
 #include "budget/rig.h"
 #include "bus/filter.h"
@@ -16,18 +17,20 @@
 #include <string.h>
 #include <valgrind/callgrind.h>
 
+#define TRACED "trace+fake:budget"
+
 static void toggle(bool library)
 {
 	CALLGRIND_TOGGLE_COLLECT;
 }
 
-static struct r3_region *open_traced(struct r3_device **dev)
+static struct r3_region *open_behind(const char *filters, struct r3_device **dev)
 {
 	struct fake_device *fake = fake_device_new(NULL);
 	struct r3_address *address;
 	struct r3_region *bar;
 
-	if (!fake || r3_address_parse("trace+fake:budget", &address))
+	if (!fake || r3_address_parse(filters, &address))
 		return NULL;
 	if (r3_device_wrap(&fake->base, address, dev) ||
 	    r3_device_region(*dev, R3_REGION_BAR4, &bar)) {
@@ -61,7 +64,7 @@ static int measure_elsewhere(unsigned depth, unsigned batches)
 	struct r3_device *closed, *open;
 	int rc;
 
-	if (!open_traced(&closed) || !open_traced(&open))
+	if (!open_behind(TRACED, &closed) || !open_behind(TRACED, &open))
 		return 1;
 	r3_device_close(closed);
 	rc = measure_reads(depth, batches);
@@ -69,10 +72,10 @@ static int measure_elsewhere(unsigned depth, unsigned batches)
 	return rc;
 }
 
-static int measure_writes(unsigned depth, unsigned batches)
+static int measure_writes(const char *filters, unsigned depth, unsigned batches)
 {
 	struct r3_device *dev;
-	struct r3_region *bar = open_traced(&dev);
+	struct r3_region *bar = open_behind(filters, &dev);
 
 	if (!bar)
 		return 1;
@@ -95,8 +98,10 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], "elsewhere"))
 			return measure_elsewhere(depth, batches);
 		if (!strcmp(argv[1], "on"))
-			return measure_writes(depth, batches);
+			return measure_writes(TRACED, depth, batches);
+		if (!strcmp(argv[1], "filter"))
+			return measure_writes("delay+fake:budget", depth, batches);
 	}
-	fprintf(stderr, "Usage: budget_trace off|elsewhere|on DEPTH BATCHES\n");
+	fprintf(stderr, "Usage: budget_trace off|elsewhere|on|filter DEPTH BATCHES\n");
 	return 2;
 }

@@ -334,7 +334,8 @@ class Show(Cli):
             self.assertEqual((saved['address'], saved['carrier']), (address, ['pci']))
             self.assertEqual(self.good('show', address, '--snapshot'), printed)
             self.assertEqual(self.good('peek', address, 'config', '0'), '0x0000  0x11e81234\n')
-            self.bad(FAILED, 'does not have this register', 'peek', address, 'bar0', '0')
+            self.bad(FAILED, 'does not have this register', 'peek', address, 'bar0', '0x60')
+            self.assertEqual(self.good('peek', address, 'bar0', '0'), '0x0000  0x010000ed\n')
             self.bad(NOT_PERMITTED, 'cannot be written', 'poke', address, 'bar0', '0', '1')
 
             # what cannot be taken leaves the file alone
