@@ -76,6 +76,13 @@ class Bench(Cli):
             self.plausible(got, ['read', 'write'])
             self.assertGreater(got['cpu_per_io_ns'], 0)
 
+    @needs_qemu
+    def test_more_than_the_device_can_hold(self):
+        self.bad(FAILED, 'use less of --size, --depth or --queues: ', 'bench',
+                 'qemu:nvme,null,size=1G', '--size', '512K', '--depth', '900', *SHORT)
+        self.bad(USAGE, '--queues 1024 is above its limit', 'bench', 'qemu:nvme,null,size=1G',
+                 '--queues', '1024', '--depth', '1', *SHORT)
+
     def test_reading_leaves_all_as_it_is(self):
         os.chmod(self.image, 0o400)
         self.plausible(self.json('bench', self.target, *SHORT), ['read'])

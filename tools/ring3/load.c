@@ -67,7 +67,8 @@ static int thread_open(struct load *load, unsigned i)
 
 	rc = r3_block_alloc(load->block, (size_t)opts->depth * opts->block_size, &thread->data);
 	if (rc < 0)
-		return rc;
+		return r3_error_prefix(rc, "%s: use less of --size, --depth or --queues",
+				       r3_block_name(load->block));
 	fill(thread->data, (size_t)opts->depth * opts->block_size, thread->random);
 	rc = r3_blkq_open(load->block, &queue_opts, &thread->queue);
 	if (rc < 0)
