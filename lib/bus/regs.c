@@ -18,6 +18,7 @@ struct entry {
 };
 
 struct r3_reg_map {
+	unsigned refs;
 	struct entry *entry;
 	size_t n, room;
 };
@@ -88,8 +89,9 @@ int r3_reg_map_create(struct r3_device *dev, struct r3_reg_map **out)
 		return r3_error_set(ENOMEM, "out of memory for names of registers");
 	r3_error_keep(&before); /* of what is looked for and not there */
 	rc = place_all(dev, map);
+	map->refs = 1;
 	if (rc) {
-		r3_reg_map_free(map);
+		r3_reg_map_unref(map);
 		return rc;
 	}
 	r3_error_put_back(&before);
@@ -97,9 +99,15 @@ int r3_reg_map_create(struct r3_device *dev, struct r3_reg_map **out)
 	return 0;
 }
 
-void r3_reg_map_free(struct r3_reg_map *map)
+struct r3_reg_map *r3_reg_map_ref(struct r3_reg_map *map)
 {
-	if (!map)
+	__atomic_add_fetch(&map->refs, 1, __ATOMIC_RELAXED);
+	return map;
+}
+
+void r3_reg_map_unref(struct r3_reg_map *map)
+{
+	if (!map || __atomic_sub_fetch(&map->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	free(map->entry);
 	free(map);

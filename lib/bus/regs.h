@@ -76,7 +76,9 @@ int r3_reg_place(struct r3_reg_map *map, unsigned region, uint64_t base, const s
 /** The names that @dev has now; an empty map where nobody knows it. It does not refer to
  *  the device afterwards. From the device's thread. Errors: ENOMEM. */
 int r3_reg_map_create(struct r3_device *dev, struct r3_reg_map **out);
-void r3_reg_map_free(struct r3_reg_map *map); /* NULL is allowed */
+/** A map never changes; it is shared by those who hold a reference, in any thread. */
+struct r3_reg_map *r3_reg_map_ref(struct r3_reg_map *map);
+void r3_reg_map_unref(struct r3_reg_map *map); /* NULL is allowed */
 
 #define R3_REG_NAME_MAX 96 /* with its NUL; longer ones are cut */
 

@@ -408,12 +408,18 @@ static void found_in_a_stack(void **state)
 #define THREADS  3u
 #define ACCESSES 3000u
 
+struct accessor {
+	pthread_t thread;
+	struct r3_region *bar;
+	uint64_t off; /* of its own: the fake's memory is no device's */
+};
+
 static void *access_much(void *arg)
 {
-	struct r3_region *bar = arg;
+	const struct accessor *accessor = arg;
 
 	for (unsigned i = 0; i < ACCESSES; i++)
-		r3_write32(bar, 0x800, i);
+		r3_write32(accessor->bar, accessor->off, i);
 	return NULL;
 }
 
@@ -422,13 +428,16 @@ static void threads_write_while_others_dump(const char *address, bool file)
 	struct fake_device *fake = fake_new(NULL);
 	struct r3_device *dev;
 	struct r3_region *bar;
-	pthread_t thread[THREADS];
+	struct accessor accessor[THREADS];
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	assert_int_equal(wrap(fake, address, &dev), 0);
 	bar = region_of(dev, R3_REGION_BAR4);
-	for (unsigned i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&thread[i], NULL, access_much, bar), 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		accessor[i] = (struct accessor){.bar = bar, .off = 0x800 + 4 * i};
+		assert_int_equal(
+			pthread_create(&accessor[i].thread, NULL, access_much, &accessor[i]), 0);
+	}
 	for (unsigned i = 0; i < 10; i++) {
 		assert_int_equal(r3_trace_dump(dev, null, i % 2 ? R3_TRACE_JSON : R3_TRACE_TEXT),
 				 0);
@@ -438,7 +447,7 @@ static void threads_write_while_others_dump(const char *address, bool file)
 			assert_int_equal(r3_trace_flush(dev), 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++)
-		pthread_join(thread[i], NULL);
+		pthread_join(accessor[i].thread, NULL);
 	if (!file)
 		assert_int_equal(lines(dump(dev, R3_TRACE_TEXT)), 65); /* 64 and what is lost */
 	r3_device_close(dev);

@@ -36,9 +36,11 @@ struct trace {
 	bool stream;       /* each record goes to the file at once */
 	unsigned decoding; /* as PCI_COMMAND was last written */
 
-	pthread_mutex_t lock; /* for the rest: never held where a record is put */
+	pthread_mutex_t names_lock; /* not held while anything is written */
 	struct r3_reg_map *names;
-	int fd; /* -1: no file */
+
+	pthread_mutex_t file_lock; /* for the rest; the file is one that does not block */
+	int fd;                    /* -1: no file */
 	enum r3_trace_format format;
 	uint64_t written; /* records before this one are in the file */
 	bool told;        /* that a stream cannot be written */
@@ -51,16 +53,28 @@ static struct trace *trace_of(struct r3_device *dev)
 
 /* ---- writing ---- */
 
+static struct r3_reg_map *names_now(struct trace *trace)
+{
+	struct r3_reg_map *names;
+
+	pthread_mutex_lock(&trace->names_lock);
+	names = r3_reg_map_ref(trace->names);
+	pthread_mutex_unlock(&trace->names_lock);
+	return names;
+}
+
 /* Write records from *from on, in order. @wait: stop at one that its thread is still
  * putting; else it counts as lost. */
 static int write_records(struct trace *trace, int fd, enum r3_trace_format format, uint64_t *from,
 			 bool wait)
 {
 	const struct r3_trace_span span = r3_trace_ring_span(trace->ring);
+	struct r3_reg_map *names = names_now(trace);
 	struct r3_trace_writer writer = {
-		.fd = fd, .format = format, .dev = trace->base.info.name, .names = trace->names};
+		.fd = fd, .format = format, .dev = trace->base.info.name, .names = names};
 	struct r3_trace_record record;
 	uint64_t lost = 0;
+	int rc;
 
 	if (*from < span.first) {
 		lost = span.first - *from;
@@ -82,16 +96,18 @@ static int write_records(struct trace *trace, int fd, enum r3_trace_format forma
 	}
 	if (lost)
 		r3_trace_write_lost(&writer, lost, NULL);
-	return r3_trace_write_end(&writer);
+	rc = r3_trace_write_end(&writer);
+	r3_reg_map_unref(names);
+	return rc;
 }
 
 static int flush(struct trace *trace, bool wait)
 {
 	int rc;
 
-	pthread_mutex_lock(&trace->lock);
+	pthread_mutex_lock(&trace->file_lock);
 	rc = write_records(trace, trace->fd, trace->format, &trace->written, wait);
-	pthread_mutex_unlock(&trace->lock);
+	pthread_mutex_unlock(&trace->file_lock);
 	return rc;
 }
 
@@ -153,12 +169,12 @@ static void learn_names(struct trace *trace)
 {
 	struct r3_reg_map *names;
 
-	pthread_mutex_lock(&trace->lock);
+	pthread_mutex_lock(&trace->names_lock);
 	if (r3_reg_map_create(trace->base.lower, &names) == 0) {
-		r3_reg_map_free(trace->names);
+		r3_reg_map_unref(trace->names);
 		trace->names = names;
 	}
-	pthread_mutex_unlock(&trace->lock);
+	pthread_mutex_unlock(&trace->names_lock);
 }
 
 static bool turns_on_decoding(struct trace *trace, unsigned index, uint64_t off, const void *data,
@@ -291,9 +307,10 @@ static void trace_free(struct trace *trace)
 {
 	if (trace->fd >= 0)
 		close(trace->fd);
-	r3_reg_map_free(trace->names);
+	r3_reg_map_unref(trace->names);
 	r3_trace_ring_free(trace->ring);
-	pthread_mutex_destroy(&trace->lock);
+	pthread_mutex_destroy(&trace->names_lock);
+	pthread_mutex_destroy(&trace->file_lock);
 	free(trace);
 }
 
@@ -353,7 +370,8 @@ static int trace_wrap(struct r3_device *lower, const struct r3_params *params,
 	if (!trace)
 		return r3_error_set(ENOMEM, "trace: out of memory");
 	trace->fd = -1;
-	pthread_mutex_init(&trace->lock, NULL);
+	pthread_mutex_init(&trace->names_lock, NULL);
+	pthread_mutex_init(&trace->file_lock, NULL);
 	trace->ops = r3_filter_ops;
 	trace->ops.close = trace_close;
 	trace->ops.rw = trace_rw;
@@ -411,14 +429,8 @@ int r3_trace_dump(struct r3_device *dev, int fd, enum r3_trace_format format)
 {
 	struct trace *trace = trace_before(dev);
 	uint64_t from = 0;
-	int rc;
 
-	if (!trace)
-		return -ENOENT;
-	pthread_mutex_lock(&trace->lock);
-	rc = write_records(trace, fd, format, &from, false);
-	pthread_mutex_unlock(&trace->lock);
-	return failed(trace, rc);
+	return trace ? failed(trace, write_records(trace, fd, format, &from, false)) : -ENOENT;
 }
 
 int r3_trace_flush(struct r3_device *dev)

@@ -20,7 +20,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	r3_device_close(&fake->base);
 	return 0;
 }
@@ -47,7 +47,7 @@ static void header(void **state)
 static void bridge(void **state)
 {
 	fake->config[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_BRIDGE;
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	assert_int_equal(r3_reg_map_create(&fake->base, &map), 0);
 	is(R3_REGION_CONFIG, PCI_SECONDARY_BUS, 1, "PCI_SECONDARY_BUS");
 	is(R3_REGION_CONFIG, PCI_SUBSYSTEM_VENDOR_ID, 4, "PCI_PREF_LIMIT_UPPER32");
@@ -71,7 +71,7 @@ static void capabilities(void **state)
 static void a_table_out_of_this_world(void **state)
 {
 	fake->config[FAKE_CAP_MSIX + PCI_MSIX_TABLE] = 7; /* no such BAR */
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	assert_int_equal(r3_reg_map_create(&fake->base, &map), 0);
 	is(R3_REGION_CONFIG, 0, 1, "PCI_VENDOR_ID");
 	for (unsigned region = 0; region < R3_REGION_MAX; region++)
@@ -127,7 +127,7 @@ static void long_names_are_cut(void **state)
 
 static void a_device_that_is_gone_has_no_names(void **state)
 {
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	fake_device_remove(fake);
 	assert_int_equal(r3_reg_map_create(&fake->base, &map), 0);
 	is(R3_REGION_CONFIG, 0, 2, "");

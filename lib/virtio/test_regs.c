@@ -23,7 +23,7 @@ static void is(uint64_t off, unsigned width, const char *name)
 
 static void teardown(void)
 {
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	r3_device_close(&model.fake->base);
 }
 

@@ -44,7 +44,7 @@ static void registers_and_doorbells(void **state)
 	is(map, 0x101c, 4, "CQ3HDBL");
 	is(map, 0x1018, 8, "SQ3TDBL,CQ3HDBL");
 	is(map, 0xff8, 4, "");
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	r3_device_close(nvme_stub_device(bed.stub));
 }
 
@@ -57,7 +57,7 @@ static void doorbells_far_apart(void **state)
 	is(map, 0x1004, 4, "");
 	is(map, 0x1040, 4, "CQ0HDBL");
 	is(map, 0x1180, 4, "SQ3TDBL");
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	r3_device_close(nvme_stub_device(bed.stub));
 }
 
@@ -71,7 +71,7 @@ static void doorbells_beyond_the_bar(void **state)
 	is(map, NVME_REG_CSTS, 4, "CSTS");
 	for (uint64_t i = 0; r3_reg_get(map, i, &found); i++)
 		assert_true(found.region != R3_REGION_BAR0 || found.off < 0x4000);
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	r3_device_close(nvme_stub_device(bed.stub));
 }
 
@@ -87,7 +87,7 @@ static void nothing_is_asked_of_a_bar_that_is_off(void **state)
 	assert_true(bed.stub->fake->reads > reads); /* configuration space */
 	is(map, NVME_REG_CC, 4, "CC");
 	is(map, 0x1000, 4, "");
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	r3_device_close(nvme_stub_device(bed.stub));
 }
 

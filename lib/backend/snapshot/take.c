@@ -112,7 +112,7 @@ static int quiet_registers(struct r3_device *dev, struct r3_reg_found **out, siz
 	*n = 0;
 	for (uint64_t i = 0; *n < R3_SNAPSHOT_REGISTERS && r3_reg_get(map, i, &list[*n]); i++)
 		*n += list[*n].flags & R3_REG_QUIET && list[*n].region < R3_REGION_CONFIG;
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 	qsort(list, *n, sizeof(*list), by_place);
 	*out = list;
 	return 0;

@@ -84,7 +84,7 @@ static void look_at(struct r3_device *dev)
 	assert_int_equal(r3_reg_map_create(dev, &map), 0);
 	for (uint64_t i = 0; i < 200 && r3_reg_get(map, i, &found); i++)
 		;
-	r3_reg_map_free(map);
+	r3_reg_map_unref(map);
 }
 
 /* ---- taken and opened again ---- */
