@@ -59,8 +59,7 @@ __attribute__((cold)) int r3_virtq_lied(struct r3_virtq *q, enum r3_virtq_lie li
 		q->lie_b = b;
 		/* So that push finds no room, publish nothing to show, and pop nothing used,
 		 * without any of them asking. */
-		q->nfree = 0;
-		q->pushed = q->published = q->popped;
+		q->limit = q->pushed = q->published = q->popped;
 		q->used_seen = (uint16_t)q->popped;
 		q->used_flags = UINT32_MAX;
 		q->batch = false;

@@ -16,8 +16,8 @@
 #define R3_VIRTQ_AVAIL_USED (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
 
 /** Write the descriptor at q->next, as far as flags are not to be withheld. */
-static inline void r3_virtq_packed_put(struct r3_virtq *q, uint64_t addr, uint32_t len, uint16_t id,
-				       uint32_t flags, bool withhold)
+R3_RING_HOT void r3_virtq_packed_put(struct r3_virtq *q, uint64_t addr, uint32_t len, uint16_t id,
+				     uint32_t flags, bool withhold)
 {
 	struct pvirtq_desc *desc = &q->pdesc[q->next];
 
@@ -38,22 +38,22 @@ static inline void r3_virtq_packed_put(struct r3_virtq *q, uint64_t addr, uint32
 }
 
 /** Note a chain of @n descriptors that is about to be put at q->next. */
-static inline void r3_virtq_packed_note(struct r3_virtq *q, uint16_t id, uint16_t n,
-					uint32_t writable)
+R3_RING_HOT void r3_virtq_packed_note(struct r3_virtq *q, uint16_t id, uint16_t n,
+				      uint32_t writable)
 {
 	struct r3_virtq_slot *slot = &q->slot[id];
 
-	q->nfree -= n;
+	q->limit -= n - 1u;
 	slot->writable = writable;
 	slot->seq = q->pushed;
 	slot->n = n;
 	q->slot[q->next].next = id;
 }
 
-static inline int r3_virtq_packed_push_indirect(struct r3_virtq *q, uint16_t id, uint64_t table,
-						uint32_t n, uint32_t writable)
+R3_RING_HOT int r3_virtq_packed_push_indirect(struct r3_virtq *q, uint16_t id, uint64_t table,
+					      uint32_t n, uint32_t writable)
 {
-	if (__builtin_expect(!q->nfree, 0))
+	if (__builtin_expect(q->pushed == q->limit, 0))
 		return r3_virtq_no_room(q);
 	r3_virtq_packed_note(q, id, 1, writable);
 	r3_virtq_packed_put(q, table, n * (uint32_t)sizeof(*q->pdesc), id, VIRTQ_DESC_F_INDIRECT,
@@ -118,11 +118,11 @@ static inline int r3_virtq_packed_unused(struct r3_virtq *q, uint32_t flags)
 	return r3_virtq_nothing(q);
 }
 
-static inline void r3_virtq_packed_popped(struct r3_virtq *q, struct r3_virtq_slot *slot)
+R3_RING_HOT void r3_virtq_packed_popped(struct r3_virtq *q, struct r3_virtq_slot *slot)
 {
 	uint32_t at = q->used_at + slot->n;
 
-	q->nfree += slot->n;
+	q->limit += slot->n;
 	slot->n = 0;
 	if (at >= q->size) {
 		at -= q->size;
@@ -132,7 +132,7 @@ static inline void r3_virtq_packed_popped(struct r3_virtq *q, struct r3_virtq_sl
 	q->popped++;
 }
 
-static inline int r3_virtq_packed_pop(struct r3_virtq *q, uint16_t *id, uint32_t *len)
+R3_RING_HOT int r3_virtq_packed_pop(struct r3_virtq *q, uint16_t *id, uint32_t *len)
 {
 	const struct pvirtq_desc *desc = &q->pdesc[q->used_at];
 	uint32_t flags = r3_ring_load16(&desc->flags);

@@ -25,28 +25,26 @@ static inline const uint16_t *r3_virtq_avail_event(const struct r3_virtq *q)
 }
 
 /** The chain of slot[@head] is written: name it in the available ring. */
-static inline void r3_virtq_split_pushed(struct r3_virtq *q, uint32_t head)
+R3_RING_HOT void r3_virtq_split_pushed(struct r3_virtq *q, uint32_t head)
 {
-	r3_ring_store16(&q->avail->ring[q->pushed & (q->size - 1)], (uint16_t)head);
+	r3_ring_store16(&q->avail->ring[q->pushed & q->mask], (uint16_t)head);
 	q->pushed++;
 }
 
-static inline int r3_virtq_split_push_indirect(struct r3_virtq *q, uint16_t id, uint64_t table,
-					       uint32_t n, uint32_t writable)
+R3_RING_HOT int r3_virtq_split_push_indirect(struct r3_virtq *q, uint16_t id, uint64_t table,
+					     uint32_t n, uint32_t writable)
 {
 	uint32_t head = q->free_head;
 	struct r3_virtq_slot *slot = &q->slot[head];
 	struct virtq_desc *desc = &q->desc[head];
 
-	if (__builtin_expect(!q->nfree, 0))
+	if (__builtin_expect(q->pushed == q->limit, 0))
 		return r3_virtq_no_room(q);
-	q->nfree--;
 	q->free_head = slot->next;
 	slot->writable = writable;
 	slot->seq = q->pushed;
 	slot->n = 1;
 	slot->id = id;
-	slot->last = (uint16_t)head;
 	desc->addr = R3_LE64(table);
 	desc->len = R3_LE32(n * (uint32_t)sizeof(*desc));
 	desc->flags = R3_LE16(VIRTQ_DESC_F_INDIRECT);
@@ -76,7 +74,7 @@ static inline bool r3_virtq_split_publish(struct r3_virtq *q)
 }
 
 /** Look at the used index: 1 there is more than was popped, 0, -EPROTO. */
-static inline int r3_virtq_split_more(struct r3_virtq *q)
+R3_RING_HOT int r3_virtq_split_more(struct r3_virtq *q)
 {
 	uint16_t popped = (uint16_t)q->popped, idx = r3_ring_load16(&q->used->idx);
 
@@ -91,10 +89,10 @@ static inline int r3_virtq_split_more(struct r3_virtq *q)
 	return 1;
 }
 
-static inline int r3_virtq_split_pop(struct r3_virtq *q, uint16_t *id, uint32_t *len)
+R3_RING_HOT int r3_virtq_split_pop(struct r3_virtq *q, uint16_t *id, uint32_t *len)
 {
 	const struct virtq_used_elem *elem;
-	struct r3_virtq_slot *slot;
+	struct r3_virtq_slot *slot, *last;
 	uint32_t head, written;
 
 	if ((uint16_t)q->popped == q->used_seen) {
@@ -103,7 +101,7 @@ static inline int r3_virtq_split_pop(struct r3_virtq *q, uint16_t *id, uint32_t 
 		if (rc <= 0)
 			return rc;
 	}
-	elem = &q->used->ring[q->popped & (q->size - 1)];
+	elem = &q->used->ring[q->popped & q->mask];
 	head = r3_ring_load32(&elem->id);
 	written = r3_ring_load32(&elem->len);
 	if (__builtin_expect(head >= q->size, 0))
@@ -113,9 +111,10 @@ static inline int r3_virtq_split_pop(struct r3_virtq *q, uint16_t *id, uint32_t 
 		return r3_virtq_lied_used(q, head, written);
 	*id = slot->id;
 	*len = written;
-	q->nfree += slot->n;
+	q->limit += slot->n;
+	last = __builtin_expect(slot->n == 1, 1) ? slot : &q->slot[slot->last];
+	last->next = (uint16_t)q->free_head;
 	slot->n = 0;
-	q->slot[slot->last].next = (uint16_t)q->free_head;
 	q->free_head = head;
 	q->popped++;
 	return 1;

@@ -36,6 +36,9 @@ enum r3_virtq_lie {
 	R3_VIRTQ_LIE_BATCH, /* in order: a batch that ends nowhere */
 };
 
+/** How to pop. */
+enum r3_virtq_kind { R3_VIRTQ_SPLIT, R3_VIRTQ_PACKED, R3_VIRTQ_IN_ORDER };
+
 struct r3_virtq {
 	union {
 		struct virtq_desc *desc;
@@ -52,8 +55,10 @@ struct r3_virtq {
 	struct r3_virtq_slot *slot; /* size of them */
 
 	uint32_t pushed, published, popped; /* chains */
+	uint32_t limit; /* what pushed may count to, if each is one descriptor: so many are free */
 	uint32_t size;
-	uint32_t nfree; /* descriptors */
+	uint32_t mask; /* size - 1, for a split ring */
+	uint8_t kind;  /* enum r3_virtq_kind */
 	bool packed, event_idx, indirect, in_order;
 
 	/* split */

@@ -23,6 +23,8 @@
 #define RING3_RING_BARRIER_H /* the memory below in its place */
 #include <ring3/region.h>
 
+#define R3_RING_HOT static inline
+
 static uint16_t r3_ring_load16(const uint16_t *at);
 static uint32_t r3_ring_load32(const uint32_t *at);
 static void r3_ring_store16(uint16_t *at, uint16_t value);

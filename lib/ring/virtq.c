@@ -55,6 +55,8 @@ int r3_virtq_init(struct r3_virtq *q, const struct r3_virtq_config *config)
 		.name = config->name,
 		.index = config->index,
 	};
+	q->mask = q->size - 1;
+	q->kind = q->in_order ? R3_VIRTQ_IN_ORDER : q->packed ? R3_VIRTQ_PACKED : R3_VIRTQ_SPLIT;
 	r3_virtq_reset(q);
 	return 0;
 }
@@ -73,7 +75,7 @@ void r3_virtq_reset(struct r3_virtq *q)
 			q->slot[i].next = (uint16_t)((i + 1) % q->size);
 	}
 	q->pushed = q->published = q->popped = 0;
-	q->nfree = q->size;
+	q->limit = q->size;
 	q->free_head = q->used_seen = q->oldest = 0;
 	q->next = q->head = q->used_at = 0;
 	/* Both wrap counters begin at 1 (2.8.1). */
@@ -123,7 +125,7 @@ static void push_split(struct r3_virtq *q, uint16_t id, const struct r3_dma_seg 
 		at = next;
 	}
 	q->free_head = at;
-	q->nfree -= n;
+	q->limit -= n - 1;
 	q->slot[head].writable = writable;
 	q->slot[head].seq = q->pushed;
 	q->slot[head].n = (uint16_t)n;
@@ -160,7 +162,7 @@ int r3_virtq_push(struct r3_virtq *q, uint16_t id, const struct r3_dma_seg *seg,
 	if (id >= q->size)
 		return r3_error_set(EINVAL, "%s: queue %u: id %u of %u", q->name, q->index, id,
 				    q->size);
-	if (nout + nin > q->nfree)
+	if (nout + nin > q->limit - q->pushed)
 		return -EAGAIN;
 	if (q->packed)
 		push_packed(q, id, seg, nout, nout + nin, writable);
@@ -188,7 +190,7 @@ static int next_batch(struct r3_virtq *q)
 		    written > q->slot[last].writable)
 			written = 0;
 	} else {
-		const struct virtq_used_elem *elem = &q->used->ring[q->popped & (q->size - 1)];
+		const struct virtq_used_elem *elem = &q->used->ring[q->popped & q->mask];
 
 		if ((uint16_t)q->popped == q->used_seen) {
 			int rc = r3_virtq_split_more(q);
@@ -237,8 +239,8 @@ int r3_virtq_pop_in_order(struct r3_virtq *q, uint16_t *id, uint32_t *len)
 		return 1;
 	}
 	*id = slot->id;
-	q->nfree += slot->n;
-	q->oldest = (uint16_t)((oldest + slot->n) & (q->size - 1));
+	q->limit += slot->n;
+	q->oldest = (uint16_t)((oldest + slot->n) & q->mask);
 	slot->n = 0;
 	q->popped++;
 	return 1;

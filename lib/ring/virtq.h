@@ -72,8 +72,8 @@ int r3_virtq_push(struct r3_virtq *q, uint16_t id, const struct r3_dma_seg *seg,
  *  that the device writes it, which all entries after it then have to, too. A table is
  *  for the layout that it was written for. It may be written once and pushed often, and
  *  changed while it is not in flight. */
-static inline void r3_virtq_table_set(const struct r3_virtq *q, void *entry, uint32_t i, uint32_t n,
-				      uint64_t iova, uint32_t len, bool write)
+R3_RING_HOT void r3_virtq_table_set(const struct r3_virtq *q, void *entry, uint32_t i, uint32_t n,
+				    uint64_t iova, uint32_t len, bool write)
 {
 	uint16_t flags = write ? VIRTQ_DESC_F_WRITE : 0;
 
@@ -100,8 +100,8 @@ static inline void r3_virtq_table_set(const struct r3_virtq *q, void *entry, uin
  *  @writable  bytes of it that the device may write: what a length is checked against.
  *  Errors: EAGAIN no descriptor is free (pop first), without a text; EPROTO the queue is
  *  broken. */
-static inline int r3_virtq_push_indirect(struct r3_virtq *q, uint16_t id, uint64_t table,
-					 uint32_t n, uint32_t writable)
+R3_RING_HOT int r3_virtq_push_indirect(struct r3_virtq *q, uint16_t id, uint64_t table, uint32_t n,
+				       uint32_t writable)
 {
 	return q->packed ? r3_virtq_packed_push_indirect(q, id, table, n, writable)
 			 : r3_virtq_split_push_indirect(q, id, table, n, writable);
@@ -128,11 +128,13 @@ static inline uint16_t r3_virtq_notify_data(const struct r3_virtq *q)
  *  With VIRTIO_F_IN_ORDER they come in the order of push; of those that the device skipped
  *  in its report *len is all that it could write (2.7.9).
  *  Errors: EPROTO the device lied, or has before: nothing is popped any more. */
-static inline int r3_virtq_pop(struct r3_virtq *q, uint16_t *id, uint32_t *len)
+R3_RING_HOT int r3_virtq_pop(struct r3_virtq *q, uint16_t *id, uint32_t *len)
 {
-	if (__builtin_expect(q->in_order, 0))
-		return r3_virtq_pop_in_order(q, id, len);
-	return q->packed ? r3_virtq_packed_pop(q, id, len) : r3_virtq_split_pop(q, id, len);
+	if (q->kind == R3_VIRTQ_SPLIT)
+		return r3_virtq_split_pop(q, id, len);
+	if (__builtin_expect(q->kind == R3_VIRTQ_PACKED, 1))
+		return r3_virtq_packed_pop(q, id, len);
+	return r3_virtq_pop_in_order(q, id, len);
 }
 
 /** Ask for an interrupt when the next chain is used. True: one is used already, or the
