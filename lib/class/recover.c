@@ -145,9 +145,13 @@ static bool in_vain(struct r3_ctrl *ctrl)
 {
 	uint64_t now = r3_clock_now(ctrl->clock), progress = 0;
 
-	for (unsigned i = 0; i < ctrl->nqueues; i++)
-		if (ctrl->queue[i])
-			progress += ctrl->queue[i]->completed;
+	for (unsigned i = 0; i < ctrl->nqueues; i++) {
+		if (!ctrl->queue[i])
+			continue;
+		if (ctrl->queue[i]->closing) /* which its caller wants, however often */
+			return false;
+		progress += ctrl->queue[i]->completed;
+	}
 	if (progress != ctrl->progress || now - ctrl->recovered > VAIN_SPAN)
 		ctrl->in_vain = 0;
 	ctrl->progress = progress;
