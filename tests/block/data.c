@@ -105,7 +105,7 @@ void test_long_requests(void **state)
 {
 	const struct r3_block_limits *l = suite.limits;
 	const size_t max = at_most(l->max_len, l->size);
-	struct r3_blkq *queue = suite_queue(2);
+	struct r3_blkq *queue = suite_queue(1);
 	unsigned char *own = take(max);
 	struct r3_sg *sg = calloc(l->max_sg, sizeof(*sg));
 
