@@ -3,6 +3,12 @@
 #include "virtio/regs.h"
 #include "virtio/virtio.h"
 
+#include <ring3/pci.h>
+
+#include <linux/pci_regs.h>
+
+#define CAPS_MAX 64
+
 #define COMMON(field, width) R3_REG(#field, VIRTIO_PCI_COMMON(field), width, .flags = R3_REG_QUIET)
 
 static const struct r3_reg common[] = {
@@ -64,6 +70,37 @@ static int place_config(struct r3_reg_map *map, const struct r3_virtio_area *are
 	return area->len < 4 ? 0 : R3_REG_PLACE(map, area->region->index, area->off, config);
 }
 
+/* The capabilities that say where all of that is. */
+static int place_caps(struct r3_device *dev, struct r3_reg_map *map)
+{
+#define CAP(type, field, width) \
+	R3_REG("virtio_pci_cap." #field, offsetof(struct type, field), width)
+	static const struct r3_reg fields[] = {
+		CAP(virtio_pci_cap, cap_len, 1), CAP(virtio_pci_cap, cfg_type, 1),
+		CAP(virtio_pci_cap, bar, 1),     CAP(virtio_pci_cap, id, 1),
+		CAP(virtio_pci_cap, offset, 4),  CAP(virtio_pci_cap, length, 4),
+	};
+	static const struct r3_reg notify[] = {
+		CAP(virtio_pci_notify_cap, notify_off_multiplier, 4)};
+	static const struct r3_reg window[] = {CAP(virtio_pci_cfg_cap, pci_cfg_data, 4)};
+	struct r3_pci_cap cap[CAPS_MAX];
+	int n = r3_pci_caps(dev, cap, CAPS_MAX), rc = 0;
+
+	for (int i = 0; i < n && i < CAPS_MAX && rc == 0; i++) {
+		unsigned at = cap[i].offset, type;
+
+		if (cap[i].id != PCI_CAP_ID_VNDR || cap[i].extended)
+			continue;
+		rc = R3_REG_PLACE(map, R3_REGION_CONFIG, at, fields);
+		type = r3_pci_read8(dev, at + offsetof(struct virtio_pci_cap, cfg_type));
+		if (rc == 0 && type == VIRTIO_PCI_CAP_NOTIFY_CFG)
+			rc = R3_REG_PLACE(map, R3_REGION_CONFIG, at, notify);
+		if (rc == 0 && type == VIRTIO_PCI_CAP_PCI_CFG)
+			rc = R3_REG_PLACE(map, R3_REGION_CONFIG, at, window);
+	}
+	return rc;
+}
+
 static int place(struct r3_device *dev, struct r3_reg_map *map)
 {
 	struct r3_virtio v;
@@ -76,6 +113,8 @@ static int place(struct r3_device *dev, struct r3_reg_map *map)
 		rc = R3_REG_PLACE(map, v.isr.region->index, v.isr.off, isr);
 	if (rc == 0)
 		rc = place_config(map, &v.config);
+	if (rc == 0)
+		rc = place_caps(dev, map);
 	return rc < 0 ? rc : place_notify(map, &v);
 }
 

@@ -29,6 +29,8 @@ static void teardown(void)
 
 static void test_names(void **state)
 {
+	char got[R3_REG_NAME_MAX];
+
 	model_make(&model);
 	names_of_made();
 	is(MODEL_COMMON, 4, "device_feature_select");
@@ -43,6 +45,12 @@ static void test_names(void **state)
 	is(MODEL_NOTIFY, 2, "notify0");
 	is(MODEL_NOTIFY + 0xffc, 2, "notify1023");
 	is(MODEL_NOTIFY - 4, 2, "");
+	r3_reg_name(map, R3_REGION_CONFIG, MODEL_CAP_COMMON + 8, 4, got);
+	assert_string_equal(got, "virtio_pci_cap.offset");
+	r3_reg_name(map, R3_REGION_CONFIG, MODEL_CAP_NOTIFY + 16, 4, got);
+	assert_string_equal(got, "virtio_pci_cap.notify_off_multiplier");
+	r3_reg_name(map, R3_REGION_CONFIG, MODEL_CAP_COMMON + 16, 4, got);
+	assert_false(strstr(got, "multiplier"));
 	assert_int_equal(model.resets, 0);
 	assert_int_equal(model.fake->writes, 0);
 	teardown();
