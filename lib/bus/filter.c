@@ -66,6 +66,12 @@ static int forward_irq_mask(struct r3_device *dev, unsigned type, unsigned vecto
 	return FORWARD(dev, irq_mask, dev->lower, type, vector, mask);
 }
 
+static void forward_irq_taken(struct r3_device *dev, unsigned type, unsigned vector, uint64_t count)
+{
+	if (dev->lower->ops->irq_taken)
+		dev->lower->ops->irq_taken(dev->lower, type, vector, count);
+}
+
 static int forward_dma_limits(struct r3_device *dev, struct r3_dma_limits *limits)
 {
 	return FORWARD(dev, dma_limits, dev->lower, limits);
@@ -124,6 +130,7 @@ const struct r3_bus_ops r3_filter_ops = {
 	.irq_alloc = forward_irq_alloc,
 	.irq_bind = forward_irq_bind,
 	.irq_mask = forward_irq_mask,
+	.irq_taken = forward_irq_taken,
 	.dma_limits = forward_dma_limits,
 	.dma_memory = forward_dma_memory,
 	.dma_map = forward_dma_map,

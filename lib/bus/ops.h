@@ -6,8 +6,8 @@
  * The core (device.c) checks every argument against what the operation's owner
  * reported before it calls: indexes, ranges, alignment, alive and not gone. All
  * operations of a device are called from the thread that uses its handle, except
- * rw(), which may come from any thread at any time (queues of several threads ring
- * doorbells of one BAR): a carrier that sends messages locks its link. None may wait
+ * rw() and irq_taken(), which may come from any thread at any time (queues of several
+ * threads ring doorbells of one BAR): a carrier that sends messages locks its link. None may wait
  * without a bound. An operation that is NULL, or returns -EOPNOTSUPP, is one that the
  * carrier does not have; region_info, rw and close are required. An operation that fails
  * leaves a text. Of a device that is gone only close, fd, dispatch, dma_unmap and
@@ -96,6 +96,10 @@ struct r3_bus_ops {
 	/** Mask or unmask one vector. An INTx masks itself when it is delivered; unmasking
 	 *  it delivers it again if the line is still up. MSI and MSI-X: R3_CAP_IRQ_MASK. */
 	int (*irq_mask)(struct r3_device *dev, unsigned type, unsigned vector, bool mask);
+
+	/** Somebody took @count interrupts from the eventfd of a vector. For those who watch:
+	 *  a carrier has no part in it. From the thread that took them. */
+	void (*irq_taken)(struct r3_device *dev, unsigned type, unsigned vector, uint64_t count);
 
 	/** Limits of device addresses. */
 	int (*dma_limits)(struct r3_device *dev, struct r3_dma_limits *limits);

@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <ring3/error.h>
+#include <ring3/irq.h>
 #include <ring3/log.h>
 #include <ring3/trace.h>
 
@@ -200,6 +201,28 @@ static void everything_else(void **state)
 	assert_non_null(strstr(text, ",\"err\":110}\n"));
 	r3_device_close(dev);
 	r3_mem_unref(mem);
+}
+
+static void interrupts_are_seen_when_they_are_taken(void **state)
+{
+	struct fake_device *fake;
+	struct r3_device *dev = traced(&fake, "delay+trace+delay+fake:test");
+	struct r3_irq_set *irq;
+
+	assert_int_equal(r3_irq_enable(dev, R3_IRQ_MSIX, 2, 2, &irq), 0);
+	fake_device_raise(fake, R3_IRQ_MSIX, 1);
+	fake_device_raise(fake, R3_IRQ_MSIX, 1);
+	assert_null(strstr(dump(dev, R3_TRACE_TEXT), " irq type"));
+	assert_int_equal(r3_irq_ack(irq, 0), 0);
+	assert_int_equal(r3_irq_ack(irq, 1), 2);
+	assert_int_equal(r3_irq_ack(irq, 1), 0);
+	assert_non_null(strstr(dump(dev, R3_TRACE_TEXT), "] irq type=msix vector=1 count=2\n"));
+	assert_null(strstr(text, "irq type=msix vector=0"));
+	fake_device_raise(fake, R3_IRQ_MSIX, 0);
+	assert_int_equal(r3_irq_wait(irq, 0, R3_NSEC_PER_SEC), 1);
+	assert_non_null(strstr(dump(dev, R3_TRACE_TEXT), "] irq type=msix vector=0 count=1\n"));
+	r3_irq_disable(irq);
+	r3_device_close(dev);
 }
 
 static void failures_are_seen(void **state)
@@ -471,6 +494,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accesses),
 		cmocka_unit_test(everything_else),
+		cmocka_unit_test(interrupts_are_seen_when_they_are_taken),
 		cmocka_unit_test(failures_are_seen),
 		cmocka_unit_test(what_is_overwritten_is_counted),
 		cmocka_unit_test(a_file_gets_each_record_once),

@@ -5,9 +5,9 @@
  *      trace,ring=1M,file=PATH,format=json,stream+SCHEME:REST
  *
  * A write is put into the ring before the device gets it, so that what it causes comes
- * behind it; everything else when its result is known. Interrupts that are delivered are
- * not seen: an eventfd is the caller's own and goes to the carrier as it is, and whoever
- * stood between would delay or lose wake-ups.
+ * behind it; everything else when its result is known. Interrupts are seen when somebody
+ * takes them, not when they are delivered: an eventfd is the caller's own and goes to the
+ * carrier as it is, and whoever stood between would delay wake-ups.
  */
 #include "bus/filter.h"
 #include "bus/regs.h"
@@ -248,6 +248,12 @@ static int trace_irq_mask(struct r3_device *dev, unsigned type, unsigned vector,
 		    r3_filter_ops.irq_mask(dev, type, vector, mask));
 }
 
+static void trace_irq_taken(struct r3_device *dev, unsigned type, unsigned vector, uint64_t count)
+{
+	done(dev, R3_TRACE_IRQ_TAKEN, type, vector, count, 0);
+	r3_filter_ops.irq_taken(dev, type, vector, count);
+}
+
 static int trace_dma_memory(struct r3_device *dev, uint64_t want, struct r3_mem **mem,
 			    uint64_t *off, uint64_t *len)
 {
@@ -378,6 +384,7 @@ static int trace_wrap(struct r3_device *lower, const struct r3_params *params,
 	trace->ops.irq_alloc = trace_irq_alloc;
 	trace->ops.irq_bind = trace_irq_bind;
 	trace->ops.irq_mask = trace_irq_mask;
+	trace->ops.irq_taken = trace_irq_taken;
 	trace->ops.dma_memory = trace_dma_memory;
 	trace->ops.dma_map = trace_dma_map;
 	trace->ops.dma_unmap = trace_dma_unmap;

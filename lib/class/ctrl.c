@@ -164,9 +164,7 @@ static bool has_pin(const struct r3_ctrl *ctrl)
  * in the device, and each queue unmasks it before it sleeps. */
 static bool take_vector(struct r3_ctrl *ctrl)
 {
-	uint64_t count;
-
-	if (read(r3_irq_fd(ctrl->irq, 0), &count, sizeof(count)) < 0)
+	if (!r3_irq_take(ctrl->irq, 0))
 		return false;
 	if (has_pin(ctrl)) {
 		ctrl->ops->pin(ctrl, true);

@@ -15,6 +15,7 @@
 #define RING3_CLASS_CTRL_H
 
 #include "class/slot.h"
+#include "irq/take.h"
 #include "util/gate.h"
 
 #include <ring3/driver.h>
@@ -211,7 +212,9 @@ static inline void r3_hwq_drain(const struct r3_hwq *q)
 {
 	uint64_t count;
 
-	if (q->blkq.fd >= 0)
+	if (q->vector)
+		(void)r3_irq_take(q->ctrl->irq, q->vector);
+	else if (q->blkq.fd >= 0)
 		(void)!read(q->blkq.fd, &count, sizeof(count));
 }
 

@@ -5,6 +5,7 @@
  * is made at once, because MSI-X cannot grow under Linux (VFIO, before 6.5).
  */
 #include "bus/ops.h"
+#include "irq/take.h"
 #include "util/kept_text.h"
 #include <ring3/device.h>
 #include <ring3/error.h>
@@ -237,8 +238,9 @@ int r3_irq_mask(struct r3_irq_set *irq, unsigned vector, bool mask)
 	return rc;
 }
 
-static int64_t take(const struct r3_irq_set *irq, unsigned vector)
+int64_t r3_irq_take(const struct r3_irq_set *irq, unsigned vector)
 {
+	struct r3_device *dev = irq->dev;
 	uint64_t count;
 	ssize_t n;
 
@@ -247,6 +249,8 @@ static int64_t take(const struct r3_irq_set *irq, unsigned vector)
 	} while (n < 0 && errno == EINTR); /* it does not block, so this ends */
 	if (n != (ssize_t)sizeof(count))
 		return 0;
+	if (dev->ops->irq_taken)
+		dev->ops->irq_taken(dev, irq->type, vector, count);
 	return count > INT64_MAX ? INT64_MAX : (int64_t)count;
 }
 
@@ -267,7 +271,7 @@ int64_t r3_irq_ack(struct r3_irq_set *irq, unsigned vector)
 
 	if (rc)
 		return rc;
-	count = take(irq, vector);
+	count = r3_irq_take(irq, vector);
 	rearm(irq);
 	if (count == 0 && r3_device_gone(irq->dev))
 		return r3_device_alive(irq->dev);
@@ -317,7 +321,7 @@ int64_t r3_irq_wait(struct r3_irq_set *irq, unsigned vector, uint64_t timeout_ns
 		return rc;
 	wait = r3_wait_begin(dev->clock, timeout_ns);
 	for (;;) {
-		count = take(irq, vector);
+		count = r3_irq_take(irq, vector);
 		if (count) {
 			rearm(irq);
 			return count;

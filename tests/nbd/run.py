@@ -143,7 +143,7 @@ class Trace(harness.TestCase):
                        ('write', 'SQ0TDBL'), ('write', 'CQ0HDBL'), ('write', 'SQ1TDBL'),
                        ('write', 'PCI_COMMAND')):
             self.assertIn(access, by_name)
-        self.assertTrue({'irq_alloc', 'irq_bind', 'dma_memory', 'dma_map', 'quiesce'} <=
+        self.assertTrue({'irq_alloc', 'irq_bind', 'irq', 'dma_memory', 'dma_map', 'quiesce'} <=
                         {r['op'] for r in records})
         # each record once, of each thread in the order in which it was made
         for thread in {r['thread'] for r in records}:
