@@ -36,6 +36,11 @@ static inline uint32_t r3_ring_load32(const uint32_t *at)
 	return R3_LE32(__atomic_load_n(at, __ATOMIC_RELAXED));
 }
 
+static inline void r3_ring_store32(uint32_t *at, uint32_t value)
+{
+	__atomic_store_n(at, R3_LE32(value), __ATOMIC_RELAXED);
+}
+
 static inline void r3_ring_store16(uint16_t *at, uint16_t value)
 {
 	__atomic_store_n(at, R3_LE16(value), __ATOMIC_RELAXED);

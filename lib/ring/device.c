@@ -46,10 +46,13 @@ int r3_virtqd_init(struct r3_virtqd *q, const struct r3_virtqd_config *config)
 static void complete_split(struct r3_virtqd *q, const struct r3_virtqd_chain *chain,
 			   uint32_t written)
 {
+	struct virtq_used_elem *elem;
+
 	if (!q->merge)
 		q->merge_at = q->completed & (q->size - 1);
-	q->used->ring[q->merge_at] =
-		(struct virtq_used_elem){R3_LE32((uint32_t)chain->id), R3_LE32(written)};
+	elem = &q->used->ring[q->merge_at];
+	r3_ring_store32(&elem->id, chain->id);
+	r3_ring_store32(&elem->len, written);
 }
 
 static void complete_packed(struct r3_virtqd *q, const struct r3_virtqd_chain *chain,
@@ -64,8 +67,8 @@ static void complete_packed(struct r3_virtqd *q, const struct r3_virtqd_chain *c
 	}
 	flags = q->merge_flags | (written ? VIRTQ_DESC_F_WRITE : 0);
 	desc = &q->pdesc[q->merge_at];
-	desc->id = R3_LE16(chain->id);
-	desc->len = R3_LE32(written);
+	r3_ring_store16(&desc->id, chain->id);
+	r3_ring_store32(&desc->len, written);
 	if (q->completed == q->published || (q->merge && q->merge_at == q->head)) {
 		q->head = q->merge_at;
 		q->head_flags = flags;
