@@ -37,7 +37,7 @@ void vblk_io_prepare(struct vblk_queue *q, struct r3_slot *slot)
 	set_status(q, slot, &table->desc[PLAIN - 1], PLAIN - 1);
 	r3_virtq_table_set(&q->ring, &table->flush[0], 0, 2, header, sizeof(table->header), false);
 	set_status(q, slot, &table->flush[1], 1);
-	slot->ntable = PLAIN;
+	slot->ntable = q->ring.indirect ? PLAIN : 0; /* 0: not in use */
 }
 
 /* ---- submit ---- */
@@ -116,8 +116,11 @@ _Static_assert((unsigned)R3_BLK_READ == VIRTIO_BLK_T_IN &&
 		       (unsigned)R3_BLK_WRITE == VIRTIO_BLK_T_OUT,
 	       "the operation of a request with data is its type");
 
-static inline int push_data(struct vblk_queue *q, struct r3_slot *slot,
-			    const struct r3_blk_req *req)
+/* The layout of the rings is known where this is inlined. */
+static inline __attribute__((always_inline)) int push_data(struct vblk_queue *q,
+							   struct r3_slot *slot,
+							   const struct r3_blk_req *req,
+							   bool packed)
 {
 	struct vblk_table *table = slot->table;
 	const struct r3_dma_map *map = slot->map;
@@ -126,46 +129,67 @@ static inline int push_data(struct vblk_queue *q, struct r3_slot *slot,
 	table->header.type = R3_LE32((uint32_t)req->op);
 	table->header.sector = R3_LE64(req->off >> VIRTIO_BLK_SECTOR_SHIFT);
 	table->status = VBLK_S_NONE;
-	if (unlikely(map->nseg != 1 || slot->ntable != PLAIN || !q->ring.indirect))
+	if (unlikely(map->nseg != 1 || slot->ntable != PLAIN))
 		return push_chain(q, slot, map->seg, map->nseg, read);
 
-	uint32_t len = (uint32_t)map->seg[0].len;
+	uint32_t len = (uint32_t)req->len, writable = read ? len + 1 : 1;
+	uint64_t desc = IN_TABLE(slot, desc).v;
 
 	r3_virtq_table_set(&q->ring, &table->desc[1], 1, PLAIN, map->seg[0].addr.v, len, read);
-	return r3_virtq_push_indirect(&q->ring, slot->id, IN_TABLE(slot, desc).v, PLAIN,
-				      read ? len + 1 : 1);
+	return packed ? r3_virtq_packed_push_indirect(&q->ring, slot->id, desc, PLAIN, writable)
+		      : r3_virtq_split_push_indirect(&q->ring, slot->id, desc, PLAIN, writable);
+}
+
+static __attribute__((noinline)) int push_dataless(struct vblk_queue *q, struct r3_slot *slot,
+						   const struct r3_blk_req *req)
+{
+	if (req->op != R3_BLK_FLUSH)
+		return push_range(q, slot, req);
+	if (r3_virtio_has(&q->vblk->virtio, VIRTIO_BLK_F_FLUSH))
+		return push_flush(q, slot);
+	/* nothing is ever left to flush */
+	r3_slot_finish(slot, 0, VIRTIO_BLK_S_OK);
+	r3_slot_done(&q->hwq.slots, slot);
+	return 0;
 }
 
 /* Put the request of a slot, whose data is loaded, into the ring. */
-static inline __attribute__((always_inline)) int push(struct r3_hwq *hwq, struct r3_slot *slot,
-						      const struct r3_blk_req *req)
+static inline __attribute__((always_inline)) int push(struct vblk_queue *q, struct r3_slot *slot,
+						      const struct r3_blk_req *req, bool packed)
 {
-	struct vblk_queue *q = (struct vblk_queue *)hwq;
 	int rc;
 
-	if (likely(r3_blk_has_data(req))) {
-		rc = push_data(q, slot, req);
-	} else if (req->op != R3_BLK_FLUSH) {
-		rc = push_range(q, slot, req);
-	} else if (r3_virtio_has(&q->vblk->virtio, VIRTIO_BLK_F_FLUSH)) {
-		rc = push_flush(q, slot);
-	} else { /* nothing is ever left to flush */
-		r3_slot_finish(slot, 0, VIRTIO_BLK_S_OK);
-		r3_slot_done(&hwq->slots, slot);
-		return 0;
-	}
-	if (unlikely(rc == -EPROTO)) {
-		lied(q);
-		return -EAGAIN; /* after the reset */
-	}
+	/* before it is in flight, and before it may be done at once */
+	__atomic_store_n(&slot->tag, slot->id, __ATOMIC_RELAXED);
+	if (likely(r3_blk_has_data(req)))
+		rc = push_data(q, slot, req, packed);
+	else
+		rc = push_dataless(q, slot, req);
 	if (likely(rc == 0))
-		__atomic_store_n(&slot->tag, slot->id, __ATOMIC_RELAXED);
-	return rc;
+		return 0;
+	__atomic_store_n(&slot->tag, R3_SLOT_NO_TAG, __ATOMIC_RELAXED);
+	if (rc != -EPROTO)
+		return rc;
+	lied(q);
+	return -EAGAIN; /* after the reset */
+}
+
+static int push_split(struct r3_hwq *hwq, struct r3_slot *slot, const struct r3_blk_req *req)
+{
+	return push((struct vblk_queue *)hwq, slot, req, false);
+}
+
+static int push_packed(struct r3_hwq *hwq, struct r3_slot *slot, const struct r3_blk_req *req)
+{
+	return push((struct vblk_queue *)hwq, slot, req, true);
 }
 
 int vblk_submit(struct r3_blkq *blkq, struct r3_blk_req *const *reqs, unsigned n)
 {
-	return r3_hwq_submit((struct r3_hwq *)blkq, reqs, n, push);
+	struct r3_hwq *hwq = (struct r3_hwq *)blkq;
+
+	return ((struct vblk_queue *)blkq)->ring.packed ? r3_hwq_submit(hwq, reqs, n, push_packed)
+							: r3_hwq_submit(hwq, reqs, n, push_split);
 }
 
 /* ---- kick ---- */
@@ -244,23 +268,19 @@ static inline bool complete(struct vblk_queue *q, struct r3_slot *slot, uint32_t
 	return true;
 }
 
-int vblk_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
+/* Reap what is used, by the pop of the layout. */
+static inline __attribute__((always_inline)) unsigned reap(struct vblk_queue *q,
+							   struct r3_blk_req **reqs, unsigned max,
+							   int (*pop)(struct r3_virtq *ring,
+								      uint16_t *id, uint32_t *len))
 {
-	struct vblk_queue *q = (struct vblk_queue *)blkq;
 	struct r3_slots *slots = &q->hwq.slots;
-	unsigned first, n;
+	unsigned n = 0;
 	uint32_t written;
 	uint16_t id;
 	int rc = 0;
 
-	if (!r3_gate_enter(&q->hwq.gate))
-		return 0; /* whoever opens it signals the fd */
-	if (q->armed) {
-		r3_virtq_disarm(&q->ring);
-		q->armed = false;
-	}
-	first = n = unlikely(slots->ndone) ? r3_slots_reap_done(slots, reqs, max) : 0;
-	while (n < max && (rc = r3_virtq_pop(&q->ring, &id, &written)) > 0) {
+	while (n < max && (rc = pop(&q->ring, &id, &written)) > 0) {
 		struct r3_slot *slot = &slots->slot[id];
 
 		if (unlikely(!complete(q, slot, written)))
@@ -270,7 +290,29 @@ int vblk_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
 	}
 	if (unlikely(rc < 0))
 		lied(q);
-	q->hwq.completed += n - first;
+	q->hwq.completed += n;
+	return n;
+}
+
+int vblk_reap(struct r3_blkq *blkq, struct r3_blk_req **reqs, unsigned max)
+{
+	struct vblk_queue *q = (struct vblk_queue *)blkq;
+	unsigned n = 0;
+
+	if (!r3_gate_enter(&q->hwq.gate))
+		return 0; /* whoever opens it signals the fd */
+	if (q->armed) {
+		r3_virtq_disarm(&q->ring);
+		q->armed = false;
+	}
+	if (unlikely(q->hwq.slots.ndone))
+		n = r3_slots_reap_done(&q->hwq.slots, reqs, max);
+	if (unlikely(q->ring.in_order))
+		n += reap(q, reqs + n, max - n, r3_virtq_pop_in_order);
+	else if (q->ring.packed)
+		n += reap(q, reqs + n, max - n, r3_virtq_packed_pop);
+	else
+		n += reap(q, reqs + n, max - n, r3_virtq_split_pop);
 	/* flushes that follow writes */
 	if (unlikely(q->ring.pushed != q->ring.published))
 		ring(q);
@@ -328,5 +370,6 @@ bool vblk_io_collect(struct r3_hwq *hwq, bool alive)
 int vblk_io_again(struct r3_hwq *hwq, struct r3_slot *slot)
 {
 	slot->step = 0;
-	return push(hwq, slot, slot->req);
+	return push((struct vblk_queue *)hwq, slot, slot->req,
+		    ((struct vblk_queue *)hwq)->ring.packed);
 }
