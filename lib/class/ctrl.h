@@ -33,6 +33,7 @@ struct r3_hwq {
 	struct r3_gate gate;
 	struct r3_ctrl *ctrl;
 	struct r3_slots slots;
+	const struct r3_dma_tag *data_tag;
 	uint64_t completed; /* requests; says whether the device gets anywhere */
 	uint32_t index;     /* in ctrl->queue */
 	uint16_t vector;    /* 0: shared, the control thread forwards it */
@@ -57,8 +58,9 @@ struct r3_ctrl_ops {
 	/** Tell the device of requests that it has not been told of; forget that there are
 	 *  any when the controller is gone. */
 	void (*ring)(struct r3_hwq *q);
-	/** Put a slot's request into the empty rings once more. Errors: it does not fit. */
-	int (*again)(struct r3_hwq *q, struct r3_slot *slot);
+	/** Put a slot's request, with data @where, into the empty rings once more. Errors: it
+	 *  does not fit. */
+	int (*again)(struct r3_hwq *q, struct r3_slot *slot, uint64_t where);
 	/** Ask the device to give an overdue request back. False: ask again by the next
 	 *  tick. NULL: it cannot, only a reset can. */
 	bool (*cancel)(struct r3_hwq *q, struct r3_slot *slot);
@@ -158,12 +160,18 @@ struct r3_hwq *r3_ctrl_next(const struct r3_ctrl *ctrl, const struct r3_hwq *las
 
 /* ---- the data path ---- */
 
-/** Take requests: load each and let @push, which is inlined, put it into the rings. */
-static inline __attribute__((always_inline)) int r3_hwq_submit(
-	struct r3_hwq *q, struct r3_blk_req *const *reqs, unsigned n,
-	int (*push)(struct r3_hwq *q, struct r3_slot *slot, const struct r3_blk_req *req))
+/** Put a slot's request into the rings. Its data is at device address @where, which may
+ *  also be R3_SLOT_MAPPED or R3_SLOT_NO_DATA. */
+typedef int r3_hwq_push(struct r3_hwq *q, struct r3_slot *slot, const struct r3_blk_req *req,
+			uint64_t where);
+
+/** Take requests: load each and push it; @push is inlined. */
+static inline __attribute__((always_inline)) int r3_hwq_submit(struct r3_hwq *q,
+							       struct r3_blk_req *const *reqs,
+							       unsigned n, r3_hwq_push *push)
 {
 	uint32_t tick = __atomic_load_n(&q->ctrl->tick, __ATOMIC_RELAXED);
+	const struct r3_dma_tag *tag = q->data_tag;
 	struct r3_slots *slots = &q->slots;
 	struct r3_slot **top = slots->free + slots->nfree;
 	unsigned i = 0;
@@ -180,19 +188,17 @@ static inline __attribute__((always_inline)) int r3_hwq_submit(
 	for (; i < n; i++) {
 		struct r3_slot *slot = top[-1];
 		struct r3_blk_req *req = reqs[i];
+		uint64_t where = R3_SLOT_NO_DATA;
 
-		if (__builtin_expect(r3_blk_has_data(req), 1)) {
-			rc = r3_slot_load(slot, req);
-			if (__builtin_expect(rc < 0, 0))
-				break;
-		}
 		/* before it is in flight, for which the control thread looks at the tag */
 		slot->req = req;
 		__atomic_store_n(&slot->tick, tick, __ATOMIC_RELAXED);
-		rc = push(q, slot, req);
+		if (__builtin_expect(r3_blk_has_data(req), 1))
+			rc = r3_slot_load(tag, slot, req, &where);
+		if (__builtin_expect(rc == 0, 1))
+			rc = push(q, slot, req, where);
 		if (__builtin_expect(rc < 0, 0)) {
-			slot->req = NULL;
-			r3_dma_unload(slot->map);
+			r3_slot_settle(slot);
 			break;
 		}
 		top--;

@@ -58,6 +58,7 @@ int r3_hwq_open(struct r3_hwq *q, struct r3_ctrl *ctrl, uint32_t index,
 	*q = (struct r3_hwq){
 		.blkq = {.depth = opts->depth, .fd = -1}, .ctrl = ctrl, .index = index};
 	r3_gate_init(&q->gate, false);
+	q->data_tag = tags->data;
 	rc = r3_slots_alloc(&q->slots, opts->depth, tags->table, tags->table_len, tags->data);
 	if (rc == 0 && opts->mode != R3_BLKQ_POLL)
 		rc = vector_take(q);
@@ -66,9 +67,7 @@ int r3_hwq_open(struct r3_hwq *q, struct r3_ctrl *ctrl, uint32_t index,
 
 void r3_hwq_close(struct r3_hwq *q)
 {
-	for (uint32_t i = 0; q->slots.slot && i < q->slots.depth; i++)
-		if (q->slots.slot[i].req)
-			q->slots.slot[i].req->err = -ECANCELED;
+	r3_slots_cancel(&q->slots, -ECANCELED);
 	vector_give(q);
 	r3_slots_free(&q->slots);
 }

@@ -173,6 +173,17 @@ static int start_again(struct r3_ctrl *ctrl)
 	return rc;
 }
 
+/* Where its data is was found out before, and cannot have changed. */
+static int again(struct r3_hwq *q, struct r3_slot *slot)
+{
+	uint64_t where = slot->mapped ? R3_SLOT_MAPPED : R3_SLOT_NO_DATA;
+	int rc = 0;
+
+	if (r3_blk_has_data(slot->req) && !slot->mapped)
+		rc = r3_slot_load(q->data_tag, slot, slot->req, &where);
+	return rc < 0 ? rc : q->ctrl->ops->again(q, slot, where);
+}
+
 static void submit_again(struct r3_hwq *q)
 {
 	for (uint32_t i = 0; i < q->slots.depth; i++) {
@@ -186,7 +197,7 @@ static void submit_again(struct r3_hwq *q)
 		}
 		slot->tick = q->ctrl->tick;
 		slot->overdue = false;
-		if (q->ctrl->ops->again(q, slot) < 0) /* it fitted before: the limits changed */
+		if (again(q, slot) < 0)
 			fail(q, slot, -EIO);
 	}
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Memory that a slot keeps to bounce with, at most, and how much of what is free a queue
  * keeps for all of its slots. */
@@ -28,13 +29,18 @@ int r3_slots_alloc(struct r3_slots *slots, uint32_t depth, struct r3_dma_tag *ta
 		   uint32_t table_len, struct r3_dma_tag *data_tag)
 {
 	uint64_t bounce;
+	size_t bytes;
 	r3_iova iova;
 	int rc;
 
 	*slots = (struct r3_slots){.depth = depth, .table_len = table_len, .table_tag = table_tag};
-	slots->slot = calloc(depth, sizeof(*slots->slot) + 2 * sizeof(*slots->free));
+	bytes = depth * (sizeof(*slots->slot) + 2 * sizeof(*slots->free));
+	slots->slot =
+		aligned_alloc(_Alignof(struct r3_slot), (bytes + _Alignof(struct r3_slot) - 1) &
+								~(_Alignof(struct r3_slot) - 1));
 	if (!slots->slot)
 		return r3_error_set(ENOMEM, "no memory for a queue of %u", depth);
+	memset(slots->slot, 0, bytes);
 	slots->free = (struct r3_slot **)(slots->slot + depth);
 	slots->done = slots->free + depth;
 	rc = r3_dma_alloc(table_tag, (uint64_t)depth * table_len, &slots->tables, &iova);
@@ -67,6 +73,38 @@ void r3_slots_free(struct r3_slots *slots)
 	r3_dma_free(slots->table_tag, slots->tables);
 	free(slots->slot);
 	slots->slot = NULL;
+}
+
+int r3_slot_map(struct r3_slot *slot, const struct r3_blk_req *req)
+{
+	bool read = req->op == R3_BLK_READ;
+	int rc = r3_dma_load_sg(slot->map, req->sg, req->nsg,
+				read ? R3_DMA_FROM_DEVICE : R3_DMA_TO_DEVICE, NULL);
+
+	if (rc < 0)
+		return rc;
+	slot->mapped = true;
+	r3_dma_sync(slot->map, read ? R3_DMA_PREREAD : R3_DMA_PREWRITE);
+	return 0;
+}
+
+void r3_slot_settle(struct r3_slot *slot)
+{
+	if (slot->mapped) {
+		r3_dma_sync(slot->map,
+			    slot->req->op == R3_BLK_READ ? R3_DMA_POSTREAD : R3_DMA_POSTWRITE);
+		r3_dma_unload(slot->map);
+	}
+	slot->unusual = 0;
+}
+
+void r3_slots_cancel(struct r3_slots *slots, int err)
+{
+	for (uint32_t i = 0; slots->slot && i < slots->depth; i++)
+		if (r3_slot_in_flight(&slots->slot[i]))
+			slots->slot[i].req->err = err;
+	for (uint32_t i = 0; i < slots->ndone; i++)
+		slots->done[i]->req->err = err;
 }
 
 unsigned r3_slots_reap_done(struct r3_slots *slots, struct r3_blk_req **reqs, unsigned max)

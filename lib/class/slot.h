@@ -23,15 +23,26 @@ struct r3_slot {
 	uint32_t tag;    /* by which the device knows it; NO_TAG: the device does not have it */
 	uint32_t tick;   /* when it was submitted */
 	uint16_t id;     /* at first its index; what the driver makes of it */
-	uint8_t step;    /* the driver's, for requests that take several; 0 when it is free */
-	uint8_t resets;  /* that it went through */
-	bool overdue;    /* and something was done about it */
 	uint16_t ntable; /* the driver's: how much of its table is in use */
-	struct r3_blk_req *req; /* NULL: free */
+	union {
+		uint32_t unusual; /* one of these is set; hardly ever */
+		struct {
+			bool mapped;    /* the request's memory is loaded into the map */
+			bool overdue;   /* and something was done about it */
+			uint8_t resets; /* that it went through */
+			uint8_t step;   /* the driver's, for requests that take several */
+		};
+	};
+	struct r3_blk_req *req;
 	struct r3_dma_map *map;
 	void *table; /* of the driver, for the device */
 	r3_iova table_iova;
-};
+	uint32_t expect;        /* the driver's: how much it will write */
+} __attribute__((aligned(64))); /* a cache line, and cheap to count */
+
+/** Instead of an address of data: it is in the segments of the slot's map; there is none. */
+#define R3_SLOT_MAPPED  UINT64_MAX
+#define R3_SLOT_NO_DATA (UINT64_MAX - 1)
 
 struct r3_slots {
 	struct r3_slot *slot;
@@ -49,6 +60,11 @@ int r3_slots_alloc(struct r3_slots *slots, uint32_t depth, struct r3_dma_tag *ta
 /** Also where that failed. The device must not have any of them. */
 void r3_slots_free(struct r3_slots *slots);
 
+/** Load the request's memory into the map. Errors: as r3_dma_load_sg(). */
+int r3_slot_map(struct r3_slot *slot, const struct r3_blk_req *req);
+/** Undo all that is unusual about it. */
+void r3_slot_settle(struct r3_slot *slot);
+
 static inline bool r3_blk_has_data(const struct r3_blk_req *req)
 {
 	return req->op <= R3_BLK_WRITE;
@@ -60,24 +76,17 @@ static inline bool r3_slot_in_flight(const struct r3_slot *slot)
 	return __atomic_load_n(&slot->tag, __ATOMIC_RELAXED) != R3_SLOT_NO_TAG;
 }
 
-/** Give the request's memory to the device. Errors: as r3_dma_load_sg(). */
-static inline int r3_slot_load(struct r3_slot *slot, const struct r3_blk_req *req)
+/** Give the request's memory to the device. Nearly always it is one buffer that the device
+ *  reaches as it is: then *where is its address, and there is nothing to take back.
+ *  Errors: as r3_dma_load_sg(). */
+static inline int r3_slot_load(const struct r3_dma_tag *tag, struct r3_slot *slot,
+			       const struct r3_blk_req *req, uint64_t *where)
 {
-	const struct r3_sg *sg = req->sg;
-	bool read = req->op == R3_BLK_READ;
-	unsigned flags = read ? R3_DMA_FROM_DEVICE : R3_DMA_TO_DEVICE;
-
-	if (__builtin_expect(
-		    req->nsg != 1 || !r3_dma_load_direct(slot->map, sg->addr, sg->len, flags), 0)) {
-		int rc = r3_dma_load_sg(slot->map, sg, req->nsg, flags, NULL);
-
-		if (rc < 0)
-			return rc;
-	}
-	/* Without work a sync is a barrier, and the one of the queue itself does. */
-	if (__builtin_expect(slot->map->work, 0))
-		r3_dma_sync(slot->map, read ? R3_DMA_PREREAD : R3_DMA_PREWRITE);
-	return 0;
+	if (__builtin_expect(req->nsg == 1 && !tag->sync, 1) &&
+	    r3_dma_reach(tag, req->sg->addr, req->sg->len, where))
+		return 0;
+	*where = R3_SLOT_MAPPED;
+	return r3_slot_map(slot, req);
 }
 
 /** Take the memory back from the device, and note how it went. Returns the request. */
@@ -88,24 +97,14 @@ static inline struct r3_blk_req *r3_slot_finish(struct r3_slot *slot, int err, u
 	__atomic_store_n(&slot->tag, R3_SLOT_NO_TAG, __ATOMIC_RELAXED);
 	req->detail = detail;
 	req->err = err;
-	if (__builtin_expect(r3_blk_has_data(req), 1)) {
-		struct r3_dma_map *map = slot->map;
-
-		if (__builtin_expect(map->work, 0))
-			r3_dma_sync(map,
-				    req->op == R3_BLK_READ ? R3_DMA_POSTREAD : R3_DMA_POSTWRITE);
-		r3_dma_unload_inline(map);
-	}
+	if (__builtin_expect(slot->unusual, 0))
+		r3_slot_settle(slot);
 	return req;
 }
 
 /** It is reaped. */
 static inline void r3_slot_free(struct r3_slots *slots, struct r3_slot *slot)
 {
-	slot->req = NULL;
-	slot->resets = 0;
-	slot->step = 0;
-	slot->overdue = false;
 	slots->free[slots->nfree++] = slot;
 }
 
@@ -113,6 +112,9 @@ static inline void r3_slot_done(struct r3_slots *slots, struct r3_slot *slot)
 {
 	slots->done[slots->ndone++] = slot;
 }
+
+/** Set the error of all that are not free. */
+void r3_slots_cancel(struct r3_slots *slots, int err);
 
 /** Reap what is done. */
 unsigned r3_slots_reap_done(struct r3_slots *slots, struct r3_blk_req **reqs, unsigned max);

@@ -101,23 +101,33 @@ static inline bool r3_dma_translate(const struct r3_dma_tag *tag, const void *pt
 	return r3_device_iova(tag->dev, ptr, iova, left);
 }
 
-/** r3_dma_load() for what the device can use as it is, in one segment; false: the
- *  map is as before, and r3_dma_load() will find out. */
+/** Whether the device can use a buffer as it is, in one segment, and where that is. */
+static inline bool r3_dma_reach(const struct r3_dma_tag *tag, const void *buf, size_t len,
+				uint64_t *iova)
+{
+	uint64_t off = (uintptr_t)buf - tag->base;
+	uint64_t at = tag->base_iova + off;
+
+	*iova = at;
+	/* len 0 wraps to more than any segment. span - len does not wrap, because
+	 * one_segment is at most span. Two addresses of one block differ only in the bits
+	 * below the boundary. */
+	return __builtin_expect(len - 1 < tag->one_segment && off <= tag->span - len &&
+					!(at & tag->align_mask) &&
+					(at ^ (at + len - 1)) < tag->c.boundary,
+				1);
+}
+
+/** r3_dma_load() for such a buffer; false: the map is as before, and r3_dma_load() will
+ *  find out. */
 static inline bool r3_dma_load_direct(struct r3_dma_map *map, const void *buf, size_t len,
 				      unsigned flags)
 {
 	const struct r3_dma_tag *tag = map->tag;
-	uint64_t off = (uintptr_t)buf - tag->base;
-	uint64_t iova = tag->base_iova + off;
+	uint64_t iova;
 
-	/* len 0 wraps to more than any segment. span - len does not wrap, because
-	 * one_segment is at most span. Two addresses of one block differ only in the bits
-	 * below the boundary. */
-	if (__builtin_expect(map->nseg || flags - 1 >= (R3_DMA_TO_DEVICE | R3_DMA_FROM_DEVICE) ||
-				     len - 1 >= tag->one_segment || off > tag->span - len ||
-				     (iova & tag->align_mask) ||
-				     (iova ^ (iova + len - 1)) >= tag->c.boundary,
-			     0))
+	if (map->nseg || flags - 1 >= (R3_DMA_TO_DEVICE | R3_DMA_FROM_DEVICE) ||
+	    !r3_dma_reach(tag, buf, len, &iova))
 		return false;
 	map->seg[0].addr.v = iova;
 	map->seg[0].len = len; /* the handle is always 0 */

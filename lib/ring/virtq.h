@@ -92,6 +92,28 @@ R3_RING_HOT void r3_virtq_table_set(const struct r3_virtq *q, void *entry, uint3
 	}
 }
 
+/** Point entry @entry of a table, which was set before and is not the last one, at other
+ *  memory: what changes where a table is pushed again and again. */
+static inline void r3_virtq_table_point(const struct r3_virtq *q, void *entry, uint64_t iova,
+					uint32_t len, bool write)
+{
+	uint16_t flags = write ? VIRTQ_DESC_F_WRITE : 0;
+
+	if (q->packed) {
+		struct pvirtq_desc *desc = (struct pvirtq_desc *)entry;
+
+		desc->addr = R3_LE64(iova);
+		desc->len = R3_LE32(len);
+		desc->flags = R3_LE16(flags);
+	} else {
+		struct virtq_desc *desc = (struct virtq_desc *)entry;
+
+		desc->addr = R3_LE64(iova);
+		desc->len = R3_LE32(len);
+		desc->flags = R3_LE16(flags | VIRTQ_DESC_F_NEXT);
+	}
+}
+
 /** Push a chain that is a table in memory: one descriptor of the ring, however long. Only
  *  where VIRTIO_F_INDIRECT_DESC was negotiated (q->indirect).
  *  @id        below the queue's size, and not in flight: not checked.

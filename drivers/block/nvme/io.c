@@ -11,28 +11,32 @@
 
 /* ---- submit ---- */
 
-/* Point the command at loaded memory of any shape. */
-static int point_at_list(const struct nvme_queue *q, struct r3_slot *slot, struct nvme_cmd *cmd)
+/* Point the command at memory of any shape. */
+static int point_at_list(const struct nvme_queue *q, struct r3_slot *slot, struct nvme_cmd *cmd,
+			 uint64_t where)
 {
-	const struct r3_dma_map *map = slot->map;
+	const struct r3_dma_seg whole = {.addr.v = where, .len = slot->req->len};
+	const struct r3_dma_seg *seg = slot->mapped ? slot->map->seg : &whole;
+	unsigned nseg = slot->mapped ? slot->map->nseg : 1;
 
-	if (nvme_prp_fits(map->seg, map->nseg, q->page))
-		return nvme_prp_build(&cmd->dptr, map->seg, map->nseg, q->page, slot->table,
+	if (nvme_prp_fits(seg, nseg, q->page))
+		return nvme_prp_build(&cmd->dptr, seg, nseg, q->page, slot->table,
 				      slot->table_iova);
 	/* Only a tag made for SGLs lets such segments through. */
 	cmd->flags = NVME_CMD_PSDT_SGL;
-	return nvme_sgl_build(&cmd->dptr, map->seg, map->nseg, slot->table, slot->table_iova);
+	return nvme_sgl_build(&cmd->dptr, seg, nseg, slot->table, slot->table_iova);
 }
 
-static inline int point(const struct nvme_queue *q, struct r3_slot *slot, struct nvme_cmd *cmd)
+static inline int point(const struct nvme_queue *q, struct r3_slot *slot, struct nvme_cmd *cmd,
+			uint64_t where)
 {
-	uint64_t page = q->page, at = slot->map->seg[0].addr.v;
-	uint64_t end = at + slot->map->len, second = (at | (page - 1)) + 1;
+	uint64_t page = q->page, end = where + slot->req->len, second = (where | (page - 1)) + 1;
 
 	/* Nearly everything: one piece that touches one page, or two. */
-	if (unlikely(slot->map->nseg != 1 || end > second + page || at & 3))
-		return point_at_list(q, slot, cmd);
-	cmd->dptr.prp[0] = R3_LE64(at);
+	_Static_assert(R3_SLOT_MAPPED & 3, "which is no address of a piece");
+	if (unlikely(where & 3 || end > second + page))
+		return point_at_list(q, slot, cmd, where);
+	cmd->dptr.prp[0] = R3_LE64(where);
 	cmd->dptr.prp[1] = end > second ? R3_LE64(second) : 0;
 	return 0;
 }
@@ -74,7 +78,7 @@ static void fill_dataless(const struct nvme_ns *ns, struct r3_slot *slot,
 /* Write the command of a request that is loaded into the next entry: all but the fields
  * that are the same in every command, which nvme_queue_create() wrote. */
 static inline __attribute__((always_inline)) int push(struct r3_hwq *hwq, struct r3_slot *slot,
-						      const struct r3_blk_req *req)
+						      const struct r3_blk_req *req, uint64_t where)
 {
 	struct nvme_queue *q = (struct nvme_queue *)hwq;
 	struct nvme_cmd *cmd = &q->pair.sq[q->pair.sq_tail];
@@ -91,7 +95,7 @@ static inline __attribute__((always_inline)) int push(struct r3_hwq *hwq, struct
 	cmd->cdw11 = R3_LE32(slba >> 32);
 	cmd->cdw12 = R3_LE32(nlb);
 	if (likely(has_data)) {
-		int rc = point(q, slot, cmd);
+		int rc = point(q, slot, cmd, where);
 
 		if (unlikely(rc < 0))
 			return rc;
@@ -270,9 +274,9 @@ bool nvme_io_collect(struct r3_hwq *hwq, bool alive)
 	return taken;
 }
 
-int nvme_io_again(struct r3_hwq *hwq, struct r3_slot *slot)
+int nvme_io_again(struct r3_hwq *hwq, struct r3_slot *slot, uint64_t where)
 {
-	return push(hwq, slot, slot->req);
+	return push(hwq, slot, slot->req, where);
 }
 
 /* Abort (5.1), one command at a time. */

@@ -219,7 +219,7 @@ int nvme_arm(struct r3_blkq *blkq);
 /* As in struct r3_ctrl_ops: */
 void nvme_io_ring(struct r3_hwq *hwq);
 bool nvme_io_collect(struct r3_hwq *hwq, bool alive);
-int nvme_io_again(struct r3_hwq *hwq, struct r3_slot *slot);
+int nvme_io_again(struct r3_hwq *hwq, struct r3_slot *slot, uint64_t where);
 bool nvme_io_cancel(struct r3_hwq *hwq, struct r3_slot *slot);
 
 /* event.c */

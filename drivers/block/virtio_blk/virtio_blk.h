@@ -120,6 +120,6 @@ void vblk_io_prepare(struct vblk_queue *q, struct r3_slot *slot);
 /* As in struct r3_ctrl_ops: */
 void vblk_io_ring(struct r3_hwq *hwq);
 bool vblk_io_collect(struct r3_hwq *hwq, bool alive);
-int vblk_io_again(struct r3_hwq *hwq, struct r3_slot *slot);
+int vblk_io_again(struct r3_hwq *hwq, struct r3_slot *slot, uint64_t where);
 
 #endif
