@@ -202,7 +202,8 @@ static void submit_again(struct r3_hwq *q)
 	}
 }
 
-int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why)
+/* @asked: not for a failure of the device. */
+static int recover(struct r3_ctrl *ctrl, const char *why, bool asked)
 {
 	int rc;
 
@@ -213,7 +214,7 @@ int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why)
 	if (rc < 0)
 		return rc;
 	ctrl->reset_wanted = false;
-	if (in_vain(ctrl)) {
+	if (!asked && in_vain(ctrl)) {
 		r3_ctrl_give_up(ctrl, "reset again and again, and nothing completes");
 		return r3_error_set(ENODEV, "%s: given up: resets did not help", ctrl->name);
 	}
@@ -241,9 +242,14 @@ int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why)
 	return 0;
 }
 
+int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why)
+{
+	return recover(ctrl, why, false);
+}
+
 void r3_ctrl_recover_now(struct r3_ctrl *ctrl, const char *why)
 {
-	if (r3_ctrl_recover(ctrl, why) == -EBUSY)
+	if (recover(ctrl, why, true) == -EBUSY)
 		r3_ctrl_give_up(ctrl, r3_error_text());
 }
 
