@@ -17,7 +17,8 @@
 #include <linux/pci_regs.h>
 
 #define GATE_TIMEOUT (100 * R3_NSEC_PER_MSEC)
-#define RESETS_MOST  2u /* that one request goes through */
+#define NOW_TIMEOUT  (5 * R3_NSEC_PER_SEC) /* the same, where it cannot be put off */
+#define RESETS_MOST  2u                    /* that one request goes through */
 #define VAIN_MOST    4u /* recoveries without progress, less than VAIN_SPAN apart */
 #define VAIN_SPAN    (60 * R3_NSEC_PER_SEC)
 
@@ -184,14 +185,15 @@ static int again(struct r3_hwq *q, struct r3_slot *slot)
 	return rc < 0 ? rc : q->ctrl->ops->again(q, slot, where);
 }
 
-static void submit_again(struct r3_hwq *q)
+/* @counts: the reset is one of the few that a request goes through. */
+static void submit_again(struct r3_hwq *q, bool counts)
 {
 	for (uint32_t i = 0; i < q->slots.depth; i++) {
 		struct r3_slot *slot = &q->slots.slot[i];
 
 		if (!r3_slot_in_flight(slot))
 			continue;
-		if (slot->resets++ >= RESETS_MOST) {
+		if (counts && slot->resets++ >= RESETS_MOST) {
 			fail(q, slot, slot->overdue ? -ETIMEDOUT : -EIO);
 			continue;
 		}
@@ -235,7 +237,7 @@ static int recover(struct r3_ctrl *ctrl, const char *why, bool asked)
 	if (r3_irq_get_type(ctrl->irq) == R3_IRQ_INTX)
 		ctrl->ops->pin(ctrl, false);
 	for (struct r3_hwq *q = r3_ctrl_next(ctrl, NULL); q; q = r3_ctrl_next(ctrl, q)) {
-		submit_again(q);
+		submit_again(q, !asked);
 		open_gate(q);
 	}
 	ctrl->ops->tell(ctrl, R3_BLOCK_EVENT_RESET, 0);
@@ -249,8 +251,13 @@ int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why)
 
 void r3_ctrl_recover_now(struct r3_ctrl *ctrl, const char *why)
 {
-	if (recover(ctrl, why, true) == -EBUSY)
-		r3_ctrl_give_up(ctrl, r3_error_text());
+	struct r3_wait wait = r3_wait_begin(ctrl->clock, NOW_TIMEOUT);
+
+	while (recover(ctrl, why, true) == -EBUSY)
+		if (!r3_wait_step(&wait)) {
+			r3_ctrl_give_up(ctrl, r3_error_text());
+			return;
+		}
 }
 
 /* ---- time-outs ---- */

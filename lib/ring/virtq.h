@@ -177,7 +177,8 @@ static inline void r3_virtq_disarm(struct r3_virtq *q)
 		r3_virtq_split_disarm(q);
 }
 
-/** Chains pushed and not yet popped. */
+/** Chains pushed and not yet popped. 0 of a broken queue, of which the device may still
+ *  have any. */
 static inline uint32_t r3_virtq_in_flight(const struct r3_virtq *q)
 {
 	return q->pushed - q->popped;

@@ -151,7 +151,8 @@ void vblk_queue_close(struct r3_blkq *blkq)
 	struct r3_ctrl *ctrl = q->hwq.ctrl;
 
 	q->hwq.closing = true;
-	if (r3_virtq_in_flight(&q->ring) && !ctrl->gone)
+	/* A broken ring does not know any more what the device has. */
+	if ((q->lied || r3_virtq_in_flight(&q->ring)) && !ctrl->gone)
 		r3_ctrl_recover_now(ctrl, "a queue is closed with requests in flight");
 	ctrl->queue[q->hwq.index] = NULL;
 	r3_hwq_close(&q->hwq);
