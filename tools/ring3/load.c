@@ -199,7 +199,8 @@ void load_result(struct load *load, struct load_result *result)
 			end = thread->end;
 		result->cpu_ns += thread->cpu_ns;
 		result->errors += thread->errors;
-		for (unsigned op = 0; op < 2; op++)
+		/* one that was stopped while it warmed up has measured nothing */
+		for (unsigned op = 0; op < 2 && thread->begin; op++)
 			histogram_merge(&result->latency[op], &thread->latency[op]);
 		if (thread->error && !result->error) {
 			result->error = thread->error;

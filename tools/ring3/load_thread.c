@@ -94,7 +94,8 @@ static void complete(struct load_thread *thread, unsigned n, uint64_t when)
 	for (unsigned i = 0; i < n; i++) {
 		const struct load_slot *slot = (const struct load_slot *)done[i];
 
-		if (counts && done[i]->err)
+		/* one that was begun in time and fails late has failed */
+		if (done[i]->err)
 			request_failed(thread, done[i]);
 		else if (counts)
 			histogram_add(&thread->latency[done[i]->op], when - slot->begun);
@@ -105,7 +106,7 @@ static void complete(struct load_thread *thread, unsigned n, uint64_t when)
 			 __ATOMIC_RELAXED);
 }
 
-/* Submit what is ready, as far as there is room. False: there is no sense in going on. */
+/* Submit what is ready, as far as there is room. False: the device is gone. */
 static bool submit(struct load_thread *thread, uint64_t when)
 {
 	unsigned at = 0;
@@ -125,7 +126,9 @@ static bool submit(struct load_thread *thread, uint64_t when)
 	}
 	thread->nready -= at;
 	memmove(thread->ready, thread->ready + at, thread->nready * sizeof(thread->ready[0]));
-	return rc != -ENODEV && r3_blkq_kick(thread->queue) != -ENODEV;
+	/* what the device can no longer be told, the requests in flight will say */
+	(void)r3_blkq_kick(thread->queue);
+	return rc != -ENODEV;
 }
 
 /* Nothing is complete: let time pass as the mode has it. */
@@ -137,10 +140,11 @@ static void wait(struct load_thread *thread)
 		poll(&fd, 1, LOOK_MS);
 }
 
-static bool goes_on(const struct load_thread *thread)
+/* @good: there is still a device. Requests in flight complete without one, too. */
+static bool goes_on(const struct load_thread *thread, bool good)
 {
-	return thread->phase < LOAD_STOP ||
-	       (thread->phase == LOAD_STOP && r3_blkq_inflight(thread->queue) > 0);
+	return (good && thread->phase < LOAD_STOP) ||
+	       (thread->phase <= LOAD_STOP && r3_blkq_inflight(thread->queue) > 0);
 }
 
 void *load_thread_run(void *self)
@@ -153,14 +157,14 @@ void *load_thread_run(void *self)
 	for (unsigned i = 0; i < depth; i++)
 		prepare(thread, thread->ready[i]);
 	thread->nready = depth;
-	while (good && goes_on(thread)) {
+	while (goes_on(thread, good)) {
 		int n = r3_blkq_reap(thread->queue, thread->ready + thread->nready,
 				     depth - thread->nready);
 		uint64_t when = n > 0 || thread->nready ? now(CLOCK_MONOTONIC) : 0;
 
 		if (n > 0)
 			complete(thread, (unsigned)n, when);
-		if (thread->nready && thread->phase < LOAD_STOP)
+		if (good && thread->nready && thread->phase < LOAD_STOP)
 			good = submit(thread, when);
 		if (n <= 0)
 			wait(thread);

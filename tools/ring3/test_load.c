@@ -86,7 +86,7 @@ static int reap(struct r3_blkq *base, struct r3_blk_req **reqs, unsigned max)
 	struct tape_queue *queue = (struct tape_queue *)base;
 	unsigned n = 0;
 
-	for (; !dev.silent && queue->n > 0 && n < max; n++) {
+	for (; !__atomic_load_n(&dev.silent, __ATOMIC_ACQUIRE) && queue->n > 0 && n < max; n++) {
 		reqs[n] = queue->req[--queue->n];
 		reqs[n]->err = dev.err;
 		reqs[n]->detail = 0x281;
@@ -167,10 +167,15 @@ static void await_end(void)
 	load_result(load, &result);
 }
 
-static void begin(void)
+static void warm_up(void)
 {
 	assert_int_equal(load_open(&dev.base, &opts, &load), 0);
 	assert_int_equal(load_start(load), 0);
+}
+
+static void begin(void)
+{
+	warm_up();
 	load_measure(load);
 	await_measuring();
 }
@@ -313,6 +318,30 @@ static void silence_is_left_to_close(void **state)
 	assert_int_equal(dev.cancelled, QUEUES * DEPTH);
 }
 
+static void requests_that_fail_at_the_end_have_failed(void **state)
+{
+	dev.silent = true;
+	begin();
+	load_stop(load);
+	dev.err = -EIO;
+	__atomic_store_n(&dev.silent, false, __ATOMIC_RELEASE);
+	await_end();
+	assert_int_equal(result.errors, dev.taped[0] + dev.taped[1]);
+	assert_int_equal(result.error, -EIO);
+	load_close(load);
+}
+
+static void warming_up_is_not_measuring(void **state)
+{
+	warm_up();
+	await_progress(100);
+	load_stop(load);
+	await_end();
+	assert_int_equal(result.latency[0].n, 0);
+	assert_int_equal(result.ns, 0);
+	load_close(load);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +354,8 @@ int main(void)
 		cmocka_unit_test_setup(a_device_that_goes_ends_it, setup),
 		cmocka_unit_test_setup(refused_requests_do_not_end_it, setup),
 		cmocka_unit_test_setup(silence_is_left_to_close, setup),
+		cmocka_unit_test_setup(requests_that_fail_at_the_end_have_failed, setup),
+		cmocka_unit_test_setup(warming_up_is_not_measuring, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
