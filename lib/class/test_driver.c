@@ -195,8 +195,8 @@ static void test_driver_from_outside(void **state)
 	static char buf[131072];
 	bool closed;
 	struct r3_device *dev = make_card(R3_CAP_PCI, 0x56781234, 0x018000, &closed);
-	struct r3_block *block;
-	struct r3_blkq *queue;
+	struct r3_block *block = NULL;
+	struct r3_blkq *queue = NULL;
 	struct r3_pci_id id;
 
 	assert_int_equal(r3_pci_identify(dev, &id), 0);

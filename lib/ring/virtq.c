@@ -32,7 +32,7 @@ int r3_virtq_layout(uint32_t size, uint64_t features, struct r3_virtq_layout *ou
 
 int r3_virtq_init(struct r3_virtq *q, const struct r3_virtq_config *config)
 {
-	struct r3_virtq_layout layout;
+	struct r3_virtq_layout layout = {.align = 1};
 	unsigned char *mem = config->mem;
 	int rc = r3_virtq_layout(config->size, config->features, &layout);
 

@@ -310,7 +310,7 @@ free_ns:
 
 int r3_nvme_namespace(struct r3_nvme *nvme, uint32_t nsid, struct r3_block **out)
 {
-	struct nvme_ns *ns;
+	struct nvme_ns *ns = NULL;
 	int rc = nvme_ns_create(nvme, nsid, &ns);
 
 	if (rc == 0)

@@ -150,7 +150,7 @@ static int check_region(const struct parser *p, unsigned index, uint64_t size, u
 
 static int take_region(struct parser *p)
 {
-	unsigned index, flags;
+	unsigned index = 0, flags;
 	uint64_t size;
 	int rc = region_named(p, &index);
 
