@@ -11,6 +11,7 @@
 #include <string.h>
 
 struct rig {
+	struct r3_clock clock; /* whoever waits lets the device work */
 	const struct kind *kind;
 	void *stub;
 	struct r3_device *dev;
@@ -24,13 +25,18 @@ struct rig {
 	struct r3_sg sg[RIG_DEPTH];
 };
 
+static uint64_t now(struct r3_clock *clock)
+{
+	return r3_clock_now(r3_clock_system());
+}
+
 /* ---- the devices ---- */
 
 static void open_nvme(struct rig *rig)
 {
 	const struct nvme_stub_opts opts = {.null = true, .mapped = true, .vectors = 16};
 
-	rig->stub = nvme_stub_new(&opts, NULL);
+	rig->stub = nvme_stub_new(&opts, &rig->clock);
 	rig->dev = nvme_stub_device(rig->stub);
 }
 
@@ -46,7 +52,7 @@ static void open_virtio(struct rig *rig, uint64_t features)
 					      .mapped = true,
 					      .vectors = 16};
 
-	rig->stub = virtio_stub_new(&opts, NULL);
+	rig->stub = virtio_stub_new(&opts, &rig->clock);
 	rig->dev = virtio_stub_device(rig->stub);
 }
 
@@ -77,6 +83,13 @@ static const struct kind {
 
 /* ---- life ---- */
 
+static void let_it_work(struct r3_clock *clock, uint64_t ns)
+{
+	struct rig *rig = (struct rig *)clock;
+
+	rig->kind->run(rig->stub);
+}
+
 static bool open_device(struct rig *rig, const char *device)
 {
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -102,6 +115,7 @@ struct rig *rig_open(const char *device, rig_watch *watch, bool foreign)
 		fprintf(stderr, "rig: no memory\n");
 		return NULL;
 	}
+	rig->clock = (struct r3_clock){now, let_it_work};
 	if (!open_device(rig, device))
 		return NULL;
 	if (r3_driver_find(rig->dev, NULL, &driver) ||

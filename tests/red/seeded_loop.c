@@ -5,7 +5,7 @@
  */
 #include <ring3/block.h>
 
-#define TURNS 8u /* of three instructions: some 10 % of a 4 KiB read */
+#define TURNS 7u /* of three instructions: some 10 % of a 4 KiB read */
 
 int __real_r3_blkq_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n);
 int __wrap_r3_blkq_submit(struct r3_blkq *queue, struct r3_blk_req *const *reqs, unsigned n);
