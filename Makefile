@@ -31,7 +31,7 @@ everything: deps ## build and test every configuration: compilers, levels, forei
 mutants: deps ## mistakes on purpose in lib/ring and lib/dma: do the tests see each?
 	@tests/mutants/mutants.py
 
-fuzz: ## look for inputs that break a parser: make fuzz [TIME=seconds] [TARGET=name]
+fuzz: ## look for rings that break lib/ring: make fuzz [TIME=seconds] [TARGET=name]
 	@scripts/fuzz $(BUILD)-fuzz $(or $(TIME),60) $(TARGET)
 
 # 77: the host was too busy, and it said so

@@ -19,6 +19,8 @@ int reading_open(struct reading *r, int argc, char **argv)
 		return r3_error_set(EINVAL, "usage: %s ADDRESS [BYTES [MODE]]", argv[0]);
 	if (argc > 3 && (rc = r3_blkq_mode_parse(argv[3], &opts.mode)) < 0)
 		return rc;
+	if (opts.mode == R3_BLKQ_POLL)
+		return r3_error_set(EINVAL, "a polled queue wakes no loop: use adaptive");
 	if ((rc = r3_block_open(argv[1], NULL, &r->block)) < 0 ||
 	    (rc = r3_blkq_open(r->block, &opts, &r->queue)) < 0)
 		return rc;

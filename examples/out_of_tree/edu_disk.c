@@ -79,7 +79,6 @@ static int reap(struct r3_blkq *queue, struct r3_blk_req **reqs, unsigned max)
 			if (r3_read64(disk->regs, DMA_COMMAND) & DMA_START)
 				return 0;
 			r3_write32(disk->regs, IRQ_ACK, r3_read32(disk->regs, IRQ_STATUS));
-			r3_irq_ack(disk->irq, 0);
 		}
 		r3_dma_sync(q->map, req->op == R3_BLK_READ ? R3_DMA_POSTREAD : R3_DMA_POSTWRITE);
 		r3_dma_unload(q->map);
@@ -96,7 +95,9 @@ static int arm(struct r3_blkq *queue)
 	const struct edu_queue *q = (const struct edu_queue *)queue;
 	const struct edu_disk *disk = (const struct edu_disk *)queue->block;
 
-	/* the interrupt comes after the bit is cleared, so the fd tells the rest */
+	/* Empty the fd, then look: what is done after the look signals it, and a signal that
+	 * came late must not keep it readable while nothing is in flight. */
+	r3_irq_ack(disk->irq, 0);
 	return q->req &&
 	       (q->req->op == R3_BLK_FLUSH || !(r3_read64(disk->regs, DMA_COMMAND) & DMA_START));
 }

@@ -65,6 +65,8 @@ class Loops(unittest.TestCase):
                 done = self.run_program(program, *args)
                 self.assertEqual(done.returncode, 1, args)
                 self.assertNotEqual(done.stderr, '')
+                if 'poll' in args:
+                    self.assertIn('use adaptive', done.stderr)
                 self.assertEqual(done.stdout, '')
 
     @unittest.skipUnless(QEMU, 'no qemu: devices here')
