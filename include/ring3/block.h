@@ -64,7 +64,8 @@ enum r3_block_features {
 	R3_BLOCK_WRITE_ZEROES = 1 << 4,
 };
 
-/** What a block device takes. Lengths are bytes and multiples of block_size. */
+/** What a block device takes. Lengths are bytes and multiples of block_size. They change
+ *  only inside of r3_block_dispatch(): read them in the thread that calls it. */
 struct r3_block_limits {
 	uint64_t size;                /* of the device */
 	uint32_t block_size;          /* addressable unit: a power of two, 512 .. 65536 */

@@ -3,6 +3,7 @@
  * The block handle: what every provider would otherwise write again around its own
  * operations.
  */
+#include "class/limits.h"
 #include "util/kept_text.h"
 
 #include <ring3/driver.h>
@@ -18,6 +19,33 @@
 const struct r3_block_limits *r3_block_get_limits(const struct r3_block *block)
 {
 	return &block->limits;
+}
+
+bool r3_block_change_limits(struct r3_block *block, const struct r3_block_limits *limits)
+{
+	struct r3_block_limits *now = &block->limits;
+	uint64_t before = now->size;
+	bool changed = false;
+
+/* What stays as it is is not written: others read it. */
+#define CHANGE(field) \
+	do { \
+		if (now->field != limits->field) { \
+			__atomic_store_n(&now->field, limits->field, __ATOMIC_RELAXED); \
+			changed = true; \
+		} \
+	} while (0)
+	CHANGE(size);
+	CHANGE(physical_block_size);
+	CHANGE(max_len);
+	CHANGE(max_zeroes_len);
+	CHANGE(max_discard_len);
+	CHANGE(features);
+#undef CHANGE
+	if (changed)
+		r3_log(R3_LOG_INFO, "%s: %llu bytes, before %llu", block->name,
+		       (unsigned long long)now->size, (unsigned long long)before);
+	return changed;
 }
 
 const char *r3_block_name(const struct r3_block *block)

@@ -3,6 +3,7 @@
  * Queues of a block device. Every request is checked here, once, against the limits,
  * so that no provider need check one: this is on the data path of all of them.
  */
+#include "class/limits.h"
 #include "util/kept_text.h"
 
 #include <ring3/driver.h>
@@ -90,13 +91,15 @@ static __attribute__((noinline)) int check_rules(const struct r3_block *block,
 						 const struct r3_blk_req *req)
 {
 	const struct r3_block_limits *limits = &block->limits;
+	uint32_t features = r3_limit(limits, features);
+	uint64_t size = r3_limit(limits, size);
 
 	if (unlikely(req->op >= R3_BLK_NOPS))
 		return refuse(block, req, EINVAL, "no such operation");
 	const struct rule *rule = &rules[req->op];
-	if (unlikely(limits->features & rule->bars))
+	if (unlikely(features & rule->bars))
 		return refuse(block, req, EROFS, "the device is read-only");
-	if (unlikely(rule->feature & ~limits->features))
+	if (unlikely(rule->feature & ~features))
 		return refuse(block, req, EOPNOTSUPP, "the device cannot do that");
 	if (unlikely(req->flags & ~rule->flags))
 		return refuse(block, req, EINVAL, "a flag that the operation does not have");
@@ -105,12 +108,13 @@ static __attribute__((noinline)) int check_rules(const struct r3_block *block,
 
 	if (unlikely((req->off | req->len) & (limits->block_size - 1)))
 		return refuse(block, req, EINVAL, "not a multiple of the block size");
-	if (unlikely(req->off > limits->size || req->len > limits->size - req->off))
+	if (unlikely(req->off > size || req->len > size - req->off))
 		return refuse(block, req, EINVAL, "beyond the end of the device");
 
-	uint64_t max = limits->max_len;
+	uint64_t max = r3_limit(limits, max_len);
 	if (unlikely(req->op > R3_BLK_WRITE))
-		max = req->op == R3_BLK_DISCARD ? limits->max_discard_len : limits->max_zeroes_len;
+		max = req->op == R3_BLK_DISCARD ? r3_limit(limits, max_discard_len)
+						: r3_limit(limits, max_zeroes_len);
 	if (unlikely(req->len - 1 >= max)) /* 0 too */
 		return refuse(block, req, EINVAL, "no length, or one above the limit");
 	return req->op <= R3_BLK_WRITE ? check_pieces(block, req) : 0;
@@ -138,13 +142,14 @@ static inline int check(const struct r3_block *block, const struct r3_blk_req *r
 {
 	const union head write = {.op = R3_BLK_WRITE}, plain = {.op = R3_BLK_READ, .nsg = 1};
 	const struct r3_block_limits *limits = &block->limits;
-	const uint64_t off = req->off, len = req->len;
+	const uint64_t off = req->off, len = req->len, size = r3_limit(limits, size);
 	union head head;
 
 	memcpy(&head, req, sizeof(head));
-	if (likely((head.all & ~write.all) == plain.all && !(req->op & limits->features) &&
-		   !((off | len) & mask) && off <= limits->size && len <= limits->size - off &&
-		   len - 1 < limits->max_len && req->sg->len == len))
+	if (likely((head.all & ~write.all) == plain.all &&
+		   !(req->op & r3_limit(limits, features)) && !((off | len) & mask) &&
+		   off <= size && len <= size - off && len - 1 < r3_limit(limits, max_len) &&
+		   req->sg->len == len))
 		return 0;
 	return check_rules(block, req);
 }

@@ -4,6 +4,8 @@
  * block handle has to do meanwhile, or a device whose interrupts come by dispatch
  * would never complete anything.
  */
+#include "class/limits.h"
+
 #include <ring3/driver.h>
 
 #include <errno.h>
@@ -103,13 +105,13 @@ static int run(struct r3_blkq *queue, struct r3_wait *wait)
 static uint64_t longest(const struct r3_block_limits *limits, enum r3_blk_op op, uint64_t off,
 			uint64_t len)
 {
-	uint64_t max = op == R3_BLK_WRITE_ZEROES ? limits->max_zeroes_len
-		       : op == R3_BLK_DISCARD    ? limits->max_discard_len
-						 : limits->max_len;
+	uint64_t size = r3_limit(limits, size);
+	uint64_t max = op == R3_BLK_WRITE_ZEROES ? r3_limit(limits, max_zeroes_len)
+		       : op == R3_BLK_DISCARD    ? r3_limit(limits, max_discard_len)
+						 : r3_limit(limits, max_len);
 
 	/* What is wrong as a whole stays whole: submit refuses it before any is done. */
-	if (!max || ((off | len) & (limits->block_size - 1)) || off > limits->size ||
-	    len > limits->size - off)
+	if (!max || ((off | len) & (limits->block_size - 1)) || off > size || len > size - off)
 		return len;
 	return max;
 }

@@ -3,6 +3,7 @@
  * Namespaces as block devices: what Identify says, checked and turned into limits, and
  * what happens when it changes.
  */
+#include "class/limits.h"
 #include "nvme.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -175,7 +176,7 @@ void nvme_ns_gone(struct nvme_ns *ns)
 
 void nvme_ns_refresh(struct nvme_ns *ns)
 {
-	struct r3_block_limits *now = &ns->block.limits, limits;
+	struct r3_block_limits limits;
 	uint8_t shift, dlfeat;
 	int rc;
 
@@ -197,12 +198,8 @@ void nvme_ns_refresh(struct nvme_ns *ns)
 		nvme_ns_gone(ns);
 		return;
 	}
-	if (memcmp(now, &limits, sizeof(limits)) == 0)
-		return;
-	r3_log(R3_LOG_INFO, "%s: %" PRIu64 " bytes, before %" PRIu64, ns->block.name, limits.size,
-	       now->size);
-	*now = limits;
-	nvme_ns_event(ns, R3_BLOCK_EVENT_GEOMETRY, 0);
+	if (r3_block_change_limits(&ns->block, &limits))
+		nvme_ns_event(ns, R3_BLOCK_EVENT_GEOMETRY, 0);
 }
 
 void nvme_ns_refresh_all(struct r3_nvme *nvme)

@@ -4,10 +4,10 @@
  * that everything behind can rely on it. A field counts only when its feature was
  * negotiated (5.2.5).
  */
+#include "class/limits.h"
 #include "virtio_blk.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #define BLK_SIZE_MAX 65536u
 
@@ -183,7 +183,8 @@ int vblk_config_read(struct r3_vblk *vblk, struct r3_block_limits *limits)
 		return rc;
 	*limits = limits_of(vblk, value);
 	vblk->max_segment = (uint32_t)value[CFG_SIZE_MAX];
-	vblk->may_unmap = value[CFG_WRITE_ZEROES_MAY_UNMAP];
+	__atomic_store_n(&vblk->may_unmap, value[CFG_WRITE_ZEROES_MAY_UNMAP] != 0,
+			 __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -213,7 +214,8 @@ static bool stays(const struct r3_block_limits *now, const struct r3_block_limit
 
 void vblk_config_refresh(struct r3_vblk *vblk)
 {
-	struct r3_block_limits *now = &vblk->block.limits, limits;
+	const struct r3_block_limits *now = &vblk->block.limits;
+	struct r3_block_limits limits;
 
 	vblk->config_stale = false;
 	if (vblk_config_read(vblk, &limits) < 0) {
@@ -227,10 +229,6 @@ void vblk_config_refresh(struct r3_vblk *vblk)
 			    limits.block_size, now->block_size);
 		return;
 	}
-	if (memcmp(now, &limits, sizeof(limits)) == 0)
-		return;
-	r3_log(R3_LOG_INFO, "%s: %" PRIu64 " bytes, before %" PRIu64, vblk->block.name, limits.size,
-	       now->size);
-	*now = limits;
-	r3_pending_put(&vblk->pending, R3_BLOCK_EVENT_GEOMETRY, 0);
+	if (r3_block_change_limits(&vblk->block, &limits))
+		r3_pending_put(&vblk->pending, R3_BLOCK_EVENT_GEOMETRY, 0);
 }

@@ -6,6 +6,7 @@
  * submit and the notification, and between a used chain and its reap, there is no system
  * call, no allocation and no lock; only memory that has to be bounced costs more.
  */
+#include "class/limits.h"
 #include "virtio_blk.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
@@ -102,7 +103,8 @@ static int push_range(struct vblk_queue *q, struct r3_slot *slot, const struct r
 	const struct r3_dma_seg range = {.addr = IN_TABLE(slot, range),
 					 .len = sizeof(table->range)};
 	bool zeroes = req->op == R3_BLK_WRITE_ZEROES;
-	bool unmap = zeroes && (req->flags & R3_BLK_MAY_UNMAP) && q->vblk->may_unmap;
+	bool unmap = zeroes && (req->flags & R3_BLK_MAY_UNMAP) &&
+		     __atomic_load_n(&q->vblk->may_unmap, __ATOMIC_RELAXED);
 
 	table->header.type = R3_LE32(zeroes ? VIRTIO_BLK_T_WRITE_ZEROES : VIRTIO_BLK_T_DISCARD);
 	table->header.sector = 0;
@@ -271,7 +273,7 @@ static __attribute__((noinline)) bool complete_other(struct vblk_queue *q, struc
 			    all ? "a status" : "all of its data");
 	/* It has no FUA, so what may be in a cache is flushed once it is written. */
 	if (!err && (req->flags & R3_BLK_FUA) && !slot->step &&
-	    (q->vblk->block.limits.features & R3_BLOCK_VOLATILE_CACHE)) {
+	    (r3_limit(&q->vblk->block.limits, features) & R3_BLOCK_VOLATILE_CACHE)) {
 		slot->step = 1;
 		if (push_flush(q, slot) == 0)
 			return false;

@@ -73,7 +73,7 @@ struct r3_vblk {
 	struct r3_dma_tag *ring_tag;
 	struct r3_dma_tag *data_tag;
 	uint16_t ring_size;
-	bool may_unmap;     /* a write-zeroes may free the space */
+	bool may_unmap;     /* a write-zeroes may free the space; queues look at it */
 	bool config_stale;  /* it may have changed since it was read */
 	bool config_looked; /* since the last tick */
 	bool told_gone;
