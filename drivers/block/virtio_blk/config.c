@@ -83,6 +83,16 @@ static int read_fields(struct r3_vblk *vblk, uint64_t value[NFIELDS])
 	return 0;
 }
 
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t segs_of(const struct r3_vblk *vblk, const uint64_t value[NFIELDS])
+{
+	return at_most(value[CFG_SEG_MAX], vblk->max_segs);
+}
+
 static int check(const struct r3_vblk *vblk, const uint64_t value[NFIELDS])
 {
 	const char *name = vblk->ctrl.name;
@@ -103,11 +113,11 @@ static int check(const struct r3_vblk *vblk, const uint64_t value[NFIELDS])
 				    name, value[CFG_CAPACITY], blk_size);
 	if (!value[CFG_SEG_MAX])
 		return r3_error_set(EIO, "%s: requests without data only (seg_max is 0)", name);
-	if (value[CFG_SIZE_MAX] * value[CFG_SEG_MAX] < blk_size)
+	if (value[CFG_SIZE_MAX] * segs_of(vblk, value) < blk_size)
 		return r3_error_set(EIO,
 				    "%s: %" PRIu64 " segments of %" PRIu64
 				    " bytes hold no block of %" PRIu64,
-				    name, value[CFG_SEG_MAX], value[CFG_SIZE_MAX], blk_size);
+				    name, segs_of(vblk, value), value[CFG_SIZE_MAX], blk_size);
 	if (value[CFG_PHYSICAL_BLOCK_EXP] > 31)
 		return r3_error_set(EIO, "%s: a physical block of 2^%" PRIu64 " blocks: absurd",
 				    name, value[CFG_PHYSICAL_BLOCK_EXP]);
@@ -119,11 +129,6 @@ static int check(const struct r3_vblk *vblk, const uint64_t value[NFIELDS])
 		return r3_error_set(EIO, "%s: writeback is neither 0 nor 1 but %" PRIu64, name,
 				    value[CFG_WRITEBACK]);
 	return 0;
-}
-
-static uint64_t at_most(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* Whole blocks of @len bytes. */
@@ -142,7 +147,7 @@ static struct r3_block_limits limits_of(const struct r3_vblk *vblk, const uint64
 {
 	uint64_t block = value[CFG_BLK_SIZE];
 	uint64_t physical = block << value[CFG_PHYSICAL_BLOCK_EXP];
-	uint64_t segs = at_most(value[CFG_SEG_MAX], vblk->max_segs);
+	uint64_t segs = segs_of(vblk, value);
 	struct r3_block_limits limits = {
 		.size = whole(value[CFG_CAPACITY] << VIRTIO_BLK_SECTOR_SHIFT, block),
 		.block_size = (uint32_t)block,

@@ -44,6 +44,9 @@ static void test_config(void **state)
 		{FIELD(blk_size), 256, -EIO},
 		{FIELD(blk_size), 1000, -EIO},
 		{FIELD(blk_size), UINT32_MAX, -EIO},
+		{FIELD(size_max), 0, -EIO},
+		{FIELD(size_max), 4, -EIO}, /* 125 of these, which is all we ask for */
+		{FIELD(size_max), 1000, 0},
 		{FIELD(seg_max), 1, 0},
 		{FIELD(seg_max), UINT32_MAX, 0},
 		{FIELD(seg_max), 0, -EIO},
@@ -61,7 +64,7 @@ static void test_config(void **state)
 		const struct virtio_stub_hooks hooks = {.read = config_lie};
 		struct bed bed;
 
-		bed_make(&bed, 0);
+		bed_make(&bed, VIRTIO_FEATURE(VIRTIO_BLK_F_SIZE_MAX));
 		lie.off = lies[i].off;
 		lie.width = (unsigned)lies[i].width;
 		lie.value = lies[i].value;
