@@ -11,6 +11,7 @@
 #include <inttypes.h>
 
 #define STEADY_TIMEOUT (100 * R3_NSEC_PER_MSEC)
+#define STEADY_LOOKS   4u /* at least: one can take all of that time, behind a slow link */
 
 static int check_field(struct r3_virtio *v, struct r3_virtio_field field)
 {
@@ -50,6 +51,7 @@ int r3_virtio_config_read(struct r3_virtio *v, const struct r3_virtio_field *fie
 			  uint64_t *values)
 {
 	struct r3_wait wait = r3_wait_begin(v->clock, STEADY_TIMEOUT);
+	unsigned looks = 0;
 	uint8_t before, after;
 	int rc;
 
@@ -68,7 +70,7 @@ int r3_virtio_config_read(struct r3_virtio *v, const struct r3_virtio_field *fie
 			return rc;
 		if (before == after)
 			break;
-		if (!r3_wait_step(&wait))
+		if (++looks >= STEADY_LOOKS && !r3_wait_step(&wait))
 			return r3_error_set(EIO,
 					    "%s: the device configuration does not stop changing: "
 					    "it was never the same for the time of a look",

@@ -289,11 +289,13 @@ static void test_pin(void **state)
 /* ---- device configuration ---- */
 
 static unsigned changes; /* that are still to come, one for each look at the counter */
+static uint64_t latency; /* of such a look */
 
 static void change(struct model *m, unsigned off, uint64_t *value)
 {
 	if (off != VIRTIO_PCI_COMMON(config_generation) || !changes)
 		return;
+	m->clock.now += latency;
 	changes--;
 	m->generation++;
 	m->config[0]++;
@@ -365,6 +367,13 @@ static void test_changing(void **state)
 	assert_int_equal(value[1], 15);
 	assert_int_equal(changes, 0);
 	assert_false(r3_virtio_config_changed(&virtio));
+
+	/* behind a link on which a look takes longer than anybody waits */
+	latency = R3_NSEC_PER_SEC;
+	changes = 3;
+	assert_int_equal(r3_virtio_config_read(&virtio, fields, 2, value), 0);
+	assert_int_equal(value[0], 10);
+	latency = 0;
 
 	changes = UINT32_MAX;
 	began = model.clock.now;

@@ -182,6 +182,7 @@ int vblk_config_read(struct r3_vblk *vblk, struct r3_block_limits *limits)
 	uint64_t value[NFIELDS];
 	int rc = read_fields(vblk, value);
 
+	vblk->config_stale = rc < 0;
 	if (rc == 0)
 		rc = check(vblk, value);
 	if (rc < 0)
@@ -222,7 +223,6 @@ void vblk_config_refresh(struct r3_vblk *vblk)
 	const struct r3_block_limits *now = &vblk->block.limits;
 	struct r3_block_limits limits;
 
-	vblk->config_stale = false;
 	if (vblk_config_read(vblk, &limits) < 0) {
 		r3_ctrl_lie(&vblk->ctrl, "a change of the configuration: %s", r3_error_text());
 		return;

@@ -217,6 +217,35 @@ static void test_no_flush(void **state)
 	bed_close(&bed);
 }
 
+static unsigned unsteady; /* looks at the generation that are still to differ */
+
+static void stir(struct virtio_stub *stub, uint64_t off, unsigned width, uint64_t *value)
+{
+	if (off == VIRTIO_STUB_COMMON + VIRTIO_PCI_COMMON(config_generation) && unsteady)
+		*value = (uint8_t)(*value + unsteady--);
+}
+
+/* A reset may change the configuration and count no generation for it. Where it could not
+ * be read then, it is read later. */
+static void test_unsteady_after_reset(void **state)
+{
+	const struct virtio_stub_hooks stirs = {.read = stir};
+	struct bed bed;
+
+	bed_open(&bed, 0);
+	bed.virtio->hooks = &stirs;
+	bed.virtio->capacity /= 2;
+	unsteady = 100000;
+	virtio_stub_needs_reset(bed.virtio);
+	assert_int_equal(bed_pass(&bed, BED_TIMEOUT / 2), 1u << R3_BLOCK_EVENT_RESET);
+	assert_true(unsteady);
+	unsteady = 0;
+	assert_int_equal(bed_pass(&bed, BED_TIMEOUT / 2), 1u << R3_BLOCK_EVENT_GEOMETRY);
+	assert_int_equal(r3_block_get_limits(bed.block)->size,
+			 bed.virtio->capacity * VIRTIO_BLK_SECTOR_SIZE);
+	bed_close(&bed);
+}
+
 static void test_read_only(void **state)
 {
 	struct bed bed;
@@ -229,11 +258,11 @@ static void test_read_only(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_overdue),       cmocka_unit_test(test_overdue_for_good),
-		cmocka_unit_test(test_needs_reset),   cmocka_unit_test(test_removed),
-		cmocka_unit_test(test_resize),        cmocka_unit_test(test_fua),
-		cmocka_unit_test(test_fua_and_reset), cmocka_unit_test(test_no_flush),
-		cmocka_unit_test(test_read_only),
+		cmocka_unit_test(test_overdue),     cmocka_unit_test(test_overdue_for_good),
+		cmocka_unit_test(test_needs_reset), cmocka_unit_test(test_unsteady_after_reset),
+		cmocka_unit_test(test_removed),     cmocka_unit_test(test_resize),
+		cmocka_unit_test(test_fua),         cmocka_unit_test(test_fua_and_reset),
+		cmocka_unit_test(test_no_flush),    cmocka_unit_test(test_read_only),
 	};
 
 	return cmocka_run_group_tests_name("virtio_blk_recover", tests, NULL, NULL);
