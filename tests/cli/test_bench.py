@@ -15,7 +15,7 @@ import sys
 import tempfile
 import unittest
 
-from test_cli import ABSENT, Cli, FAILED, OK, RING3, TIMEOUT, USAGE, needs_qemu
+from test_cli import ABSENT, Cli, FAILED, NOT_PERMITTED, OK, RING3, TIMEOUT, USAGE, needs_qemu
 
 SHORT = ('--time', '20ms', '--warmup', '1ms')
 KIB, MIB = 1 << 10, 1 << 20
@@ -109,6 +109,10 @@ class Bench(Cli):
             self.bad(USAGE, f'--op {op} overwrites.*add --destroy', 'bench', self.target,
                      '--op', op, *SHORT)
         self.assertEqual(self.now(), self.content)
+
+    def test_writing_what_cannot_be_written(self):
+        self.bad(NOT_PERMITTED, 'cannot be written: leave out --op mixed', 'bench',
+                 self.target + ',readonly', '--op', 'mixed', '--destroy', *SHORT)
 
     def test_bad_options(self):
         for pattern, *args in (

@@ -256,6 +256,9 @@ static int check_limits(const struct r3_block *block, struct plan *plan)
 	const char *name = r3_block_name(block);
 	const struct load_opts *load = &plan->load;
 
+	if (plan->writes && limits->features & R3_BLOCK_READ_ONLY)
+		return r3_error_set(EROFS, "%s: cannot be written: leave out --op %s", name,
+				    plan->op);
 	if (load->block_size % limits->block_size)
 		return r3_error_set(EINVAL, "%s: --size %u is no multiple of its block size, %u",
 				    name, load->block_size, limits->block_size);
