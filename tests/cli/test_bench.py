@@ -143,6 +143,7 @@ class Bench(Cli):
             if '--read-percent' in args and '100' not in args:
                 args = args[:2]
             self.bad(USAGE, pattern, 'bench', self.target, *SHORT, *args)
+        self.bad(USAGE, 'it has room for 0 requests', 'bench', 'null:512', *SHORT)
         self.assertEqual(self.now(), self.content)
 
     def test_absent(self):

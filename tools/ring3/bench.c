@@ -243,10 +243,11 @@ static int check_range(const struct r3_block_limits *limits, const char *name, s
 	if (load->len / load->block_size < load->queues)
 		return r3_error_set(
 			EINVAL,
-			"%s: --range has room for %llu requests of %u bytes, and each "
-			"queue needs one: make it longer, or use fewer --queues or less "
-			"--size",
-			name, (unsigned long long)(load->len / load->block_size), load->block_size);
+			"%s: %s for %llu requests of %u bytes, and each queue needs one: "
+			"use less --size%s or fewer --queues",
+			name, plan->whole ? "it has room" : "--range has room",
+			(unsigned long long)(load->len / load->block_size), load->block_size,
+			plan->whole ? "" : ", a longer --range");
 	return 0;
 }
 
