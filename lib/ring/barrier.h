@@ -26,24 +26,36 @@ static inline void r3_ring_fence(void)
 #endif
 }
 
+/* The barriers order these. A thread sanitizer knows of no barriers: it has to see the order
+ * in the accesses themselves, or it would call every ring a race. */
+#if defined(__SANITIZE_THREAD__)
+#define R3_RING_SANITIZED 1
+#elif defined(__has_feature)
+#define R3_RING_SANITIZED __has_feature(thread_sanitizer)
+#else
+#define R3_RING_SANITIZED 0
+#endif
+#define R3_RING_LOAD  (R3_RING_SANITIZED ? __ATOMIC_ACQUIRE : __ATOMIC_RELAXED)
+#define R3_RING_STORE (R3_RING_SANITIZED ? __ATOMIC_RELEASE : __ATOMIC_RELAXED)
+
 static inline uint16_t r3_ring_load16(const uint16_t *at)
 {
-	return R3_LE16(__atomic_load_n(at, __ATOMIC_RELAXED));
+	return R3_LE16(__atomic_load_n(at, R3_RING_LOAD));
 }
 
 static inline uint32_t r3_ring_load32(const uint32_t *at)
 {
-	return R3_LE32(__atomic_load_n(at, __ATOMIC_RELAXED));
+	return R3_LE32(__atomic_load_n(at, R3_RING_LOAD));
 }
 
 static inline void r3_ring_store32(uint32_t *at, uint32_t value)
 {
-	__atomic_store_n(at, R3_LE32(value), __ATOMIC_RELAXED);
+	__atomic_store_n(at, R3_LE32(value), R3_RING_STORE);
 }
 
 static inline void r3_ring_store16(uint16_t *at, uint16_t value)
 {
-	__atomic_store_n(at, R3_LE16(value), __ATOMIC_RELAXED);
+	__atomic_store_n(at, R3_LE16(value), R3_RING_STORE);
 }
 
 #endif
