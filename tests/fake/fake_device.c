@@ -222,20 +222,24 @@ static void deliver(struct fake_device *fake, unsigned vector)
 
 void fake_device_raise(struct fake_device *fake, unsigned type, unsigned vector)
 {
+	pthread_mutex_lock(&fake->irq_lock);
 	if (type == R3_IRQ_INTX)
 		fake->intx_up = true;
-	if (is_removed(fake) || type != fake->irq_type || vector >= fake->nirqs)
-		return;
-	if (type == R3_IRQ_INTX && fake->base.info.caps & R3_CAP_IRQ_DISPATCH)
-		eventfd_write(fake->event_fd, 1);
-	else
-		deliver(fake, vector);
+	if (!is_removed(fake) && type == fake->irq_type && vector < fake->nirqs) {
+		if (type == R3_IRQ_INTX && fake->base.info.caps & R3_CAP_IRQ_DISPATCH)
+			eventfd_write(fake->event_fd, 1);
+		else
+			deliver(fake, vector);
+	}
+	pthread_mutex_unlock(&fake->irq_lock);
 }
 
 void fake_device_lower(struct fake_device *fake)
 {
+	pthread_mutex_lock(&fake->irq_lock);
 	fake->intx_up = false;
 	fake->vector[0].pending = false;
+	pthread_mutex_unlock(&fake->irq_lock);
 }
 
 static int fake_irq_alloc(struct r3_device *dev, unsigned type, unsigned n)
@@ -282,9 +286,11 @@ static int fake_irq_mask(struct r3_device *dev, unsigned type, unsigned vector, 
 		return r3_error_set(EINVAL, "fake: mask of a vector that is not there");
 
 	struct fake_vector *v = &fake->vector[vector];
+	pthread_mutex_lock(&fake->irq_lock);
 	v->masked = mask;
 	if (!mask && (type == R3_IRQ_INTX ? fake->intx_up : v->pending))
 		fake_device_raise(fake, type, vector);
+	pthread_mutex_unlock(&fake->irq_lock);
 	return 0;
 }
 
@@ -467,8 +473,10 @@ static int fake_dispatch(struct r3_device *dev, struct r3_event *events, unsigne
 	if (is_removed(fake))
 		r3_device_set_gone(dev);
 	eventfd_read(fake->event_fd, &count);
+	pthread_mutex_lock(&fake->irq_lock);
 	if (fake->intx_up && fake->nirqs && fake->irq_type == R3_IRQ_INTX)
 		deliver(fake, 0);
+	pthread_mutex_unlock(&fake->irq_lock);
 	if (n)
 		memcpy(events, fake->event, n * sizeof(events[0]));
 	fake->nevents -= n;
@@ -501,6 +509,7 @@ static void fake_close(struct r3_device *dev)
 		r3_mem_unref(fake->bar[i].mem);
 	r3_mem_unref(fake->own_mem);
 	close(fake->event_fd);
+	pthread_mutex_destroy(&fake->irq_lock);
 	free(fake);
 }
 
@@ -526,9 +535,14 @@ struct fake_device *fake_device_new(const struct r3_open_opts *opts)
 {
 	const unsigned both = R3_REGION_READ | R3_REGION_WRITE;
 	struct fake_device *fake = calloc(1, sizeof(*fake));
+	pthread_mutexattr_t attr;
 
 	if (!fake)
 		return NULL;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&fake->irq_lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	r3_device_init(&fake->base, &fake_ops, opts);
 	fake->base.info = (struct r3_device_info){
 		.name = "fake",

@@ -17,6 +17,8 @@
 
 #include "bus/ops.h"
 
+#include <pthread.h>
+
 #define FAKE_VECTORS 64
 #define FAKE_MAPS    32
 
@@ -90,6 +92,9 @@ struct fake_device {
 	struct r3_dma_limits limits;
 
 	/* its own */
+	/* A device in a thread of its own raises while the driver unmasks: one of both has to
+	 * see what the other did. */
+	pthread_mutex_t irq_lock;
 	bool intx_up, removed;
 	struct r3_mem *own_mem;
 	int event_fd;
