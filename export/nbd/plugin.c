@@ -8,6 +8,7 @@
  * answer its clients, then the process ends.
  */
 #include "owner.h"
+#include "printer.h"
 #include "reactor.h"
 #include "socket.h"
 
@@ -37,6 +38,7 @@
 #define DRAIN_MS        5000 /* of requests at hand, when asked to end */
 #define DRAIN_ORPHAN_MS 500  /* the same when the owner died */
 #define NBDKIT_GRACE_MS 200  /* for nbdkit's answers, once the device is closed */
+#define PRINTING_MS     300  /* for who reads a trace, then */
 
 static const char *address;
 static struct r3_block_opts opts = {.size = sizeof(opts)};
@@ -253,7 +255,7 @@ static void write_trace(struct reactor *r)
 		     : r3_error_set(EOPNOTSUPP, "%s: no device is below it to be traced", address);
 
 	if (rc == -ENOENT) /* no file: whoever asks reads what we print */
-		rc = r3_trace_dump(dev, STDERR_FILENO, R3_TRACE_TEXT);
+		rc = printer_start(dev);
 	if (rc)
 		dprintf(STDERR_FILENO, "ring3: %s\n", r3_error_text());
 }
@@ -284,6 +286,7 @@ static void device_closed(void *ctx)
 {
 	struct timespec until;
 
+	printer_end(PRINTING_MS);
 	pthread_mutex_lock(&end_lock);
 	if (!ending)
 		goto unlock;

@@ -160,6 +160,22 @@ class Trace(harness.TestCase):
                 self.assertIsNone(run.popen.poll())
             run.end()
 
+    def test_nobody_reads(self):
+        # more than the pipe holds: the disk goes on, and the end comes
+        with harness.Run('trace+qemu:nvme,null,size=1G', *self.export) as run:
+            run.uri()
+            with Client(self.socket).go() as client:
+                def work():
+                    for _ in range(500):
+                        client.read(0, 4096)
+                work()
+                run.popen.send_signal(signal.SIGUSR1)
+                first = run.popen.stderr.readline()
+                self.assertRegex(first, r'qemu:nvme \[')
+                work()
+            run.popen.send_signal(signal.SIGTERM)
+            self.assertEqual(run.popen.wait(harness.TIMEOUT), 0)
+
     def test_nothing_traced(self):
         for address in ('null:1G', 'qemu:nvme,null,size=1G'):
             with harness.Run(address, *self.export) as run:
