@@ -308,6 +308,32 @@ static void a_file_gets_each_record_once(void **state)
 	unlink(path);
 }
 
+/* As "trace,file=/dev/stderr" where standard error goes to a file with something in it. */
+static void what_we_have_written_stays(void **state)
+{
+	int old = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	struct r3_device *dev;
+	struct fake_device *fake;
+	int fd;
+
+	address_with_file("");
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(write(STDERR_FILENO, "before\n", 7), 7);
+	dev = traced(&fake, "trace,file=/proc/self/fd/2+fake:test");
+	r3_write32(region_of(dev, R3_REGION_BAR4), 0x800, 0xcafe);
+	r3_device_close(dev);
+	assert_int_equal(write(STDERR_FILENO, "after\n", 6), 6);
+	assert_int_equal(dup2(old, STDERR_FILENO), STDERR_FILENO);
+	slurp(fd);
+	assert_ptr_equal(strstr(text, "before\n"), text);
+	assert_non_null(strstr(text, "0x0000cafe\n"));
+	assert_string_equal(text + strlen(text) - 7, "\nafter\n");
+	close(old);
+	close(fd);
+	unlink(path);
+}
+
 static void a_stream_is_there_at_once(void **state)
 {
 	struct fake_device *fake;
@@ -401,6 +427,10 @@ static void keys(void **state)
 	refused("trace,ring=1+fake:test", -EINVAL, "ring=1");
 	refused("trace,ring=2T+fake:test", -EINVAL, "ring=2T");
 	refused("trace,stream+fake:test", -EINVAL, "stream needs file=");
+	address_with_file("");
+	assert_int_equal(mkfifo(path, 0600), 0);
+	refused(address_with_file(""), -ENXIO, "nobody reads it");
+	unlink(path);
 	refused("trace,stream=yes,file=x+fake:test", -EINVAL, "stream=yes");
 	refused("trace,file+fake:test", -EINVAL, "needs a path");
 	refused("trace,file=+fake:test", -EINVAL, "needs a path");
@@ -498,6 +528,7 @@ int main(void)
 		cmocka_unit_test(failures_are_seen),
 		cmocka_unit_test(what_is_overwritten_is_counted),
 		cmocka_unit_test(a_file_gets_each_record_once),
+		cmocka_unit_test(what_we_have_written_stays),
 		cmocka_unit_test(a_stream_is_there_at_once),
 		cmocka_unit_test(a_full_disk_is_told_of_and_survived),
 		cmocka_unit_test(a_slow_reader_is_not_waited_for),

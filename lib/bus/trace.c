@@ -23,6 +23,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RING_LEAST   (UINT64_C(4) << 10)
@@ -331,6 +332,20 @@ static void trace_close(struct r3_device *dev)
 	r3_device_close(lower);
 }
 
+/* A file that standard output or error go to: what they have written there stays, and what
+ * they write later comes behind ours, because the position is theirs. */
+static int share_own_output(const char *path)
+{
+	struct stat st, own;
+
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return -1;
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (!fstat(fd, &own) && own.st_dev == st.st_dev && own.st_ino == st.st_ino)
+			return fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return -1;
+}
+
 static int open_file(struct trace *trace, const struct r3_params *params)
 {
 	const char *path;
@@ -339,10 +354,16 @@ static int open_file(struct trace *trace, const struct r3_params *params)
 		return trace->stream ? r3_error_set(EINVAL, "trace: stream needs file=PATH") : 0;
 	if (!path || !*path)
 		return r3_error_set(EINVAL, "trace: file= needs a path");
+	trace->fd = share_own_output(path);
 	/* a reader that is slow or absent must not stop the device */
-	trace->fd = open(
-		path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		0666);
+	if (trace->fd < 0)
+		trace->fd = open(path,
+				 O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NONBLOCK |
+					 O_NOCTTY,
+				 0666);
+	if (trace->fd < 0 && errno == ENXIO)
+		return r3_error_set(ENXIO, "trace: %s: nobody reads it: begin with the reader",
+				    path);
 	if (trace->fd < 0)
 		return r3_error_set(errno, "trace: %s: %s", path, strerror(errno));
 	return 0;
