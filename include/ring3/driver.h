@@ -57,7 +57,8 @@ struct r3_block_ops {
 };
 
 /** The class's part of a block device. A provider embeds it first, and keeps limits
- *  up to date from dispatch(). */
+ *  up to date from dispatch(): by atomic stores, for threads of queues check requests
+ *  against them meanwhile. block_size, max_sg, max_queues and max_depth never change. */
 struct r3_block {
 	const struct r3_block_ops *ops;
 	struct r3_block_limits limits;

@@ -229,9 +229,10 @@ void vblk_config_refresh(struct r3_vblk *vblk)
 	}
 	if (!stays(now, &limits)) {
 		r3_ctrl_lie(&vblk->ctrl,
-			    "a change of what only a reset may change: blocks of %u "
-			    "bytes, before %u",
-			    limits.block_size, now->block_size);
+			    "blocks of %u bytes, requests of %u pieces and %" PRIu64
+			    " bytes; that was %u, %u and %" PRIu64 ", and cannot change",
+			    limits.block_size, limits.max_sg, limits.max_len, now->block_size,
+			    now->max_sg, now->max_len);
 		return;
 	}
 	if (r3_block_change_limits(&vblk->block, &limits))
