@@ -148,8 +148,9 @@ void r3_hwq_refuse(struct r3_hwq *q);
  *  Errors: ENODEV it is; EBUSY a queue's thread could not be kept out: the next tick
  *  tries again. */
 int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why);
-/** The same where memory is freed next, so that it cannot be put off. However often it is
- *  asked for, it is no sign that resets are in vain. */
+/** The same where memory is freed next, so that it cannot be put off: a thread that does
+ *  not leave for seconds costs the device. As it is asked for, it is no sign that resets
+ *  are in vain, and none against the requests of other queues. */
 void r3_ctrl_recover_now(struct r3_ctrl *ctrl, const char *why);
 /** Everything in flight completes with -ENODEV, and so does all that follows. Called
  *  again it does what it could not do before, because a thread was in the way. */

@@ -8,8 +8,9 @@
  * neither memory nor, for requests not completed, the medium), take what has completed,
  * start it again, make the queues again, and submit what was in flight once more. All
  * block operations may be repeated, since nobody was told that they are done. Each
- * request goes through a few resets at most, then it fails. Whatever way it ends, it ends
- * among the done slots, once, and the queue's thread reaps it there.
+ * request goes through a few resets at most, then it fails; those that are there to close
+ * another queue say nothing against it. Whatever way it ends, it ends among the done
+ * slots, once, and the queue's thread reaps it there.
  */
 #include "class/ctrl.h"
 
