@@ -263,14 +263,23 @@ static __attribute__((noinline)) bool complete_other(struct vblk_queue *q, struc
 	const struct r3_blk_req *req = slot->req;
 	int err = status_errno(status);
 
+	/* The device has it still, for all we know: perhaps it took it for another one, and
+	 * writes into its memory later. Only a reset lets us give that back. */
+	if (status == VBLK_S_NONE) {
+		r3_error_set(
+			EPROTO,
+			"%s: queue %u: %s at %llu is used, but has no status; reset the device",
+			q->hwq.ctrl->name, q->hwq.index, r3_blk_op_name(req->op),
+			(unsigned long long)req->off);
+		lied(q);
+		return false;
+	}
 	/* Without data the status itself tells that it was written. */
-	all |= req->op != R3_BLK_READ;
-	if (!err && !all)
+	if (!err && !all && req->op == R3_BLK_READ) {
 		err = -EIO;
-	if (status == VBLK_S_NONE || (status == VIRTIO_BLK_S_OK && !all))
-		r3_ctrl_lie(q->hwq.ctrl, "%s at %llu is used, but without %s",
-			    r3_blk_op_name(req->op), (unsigned long long)req->off,
-			    all ? "a status" : "all of its data");
+		r3_ctrl_lie(q->hwq.ctrl, "read at %llu is used, but without all of its data",
+			    (unsigned long long)req->off);
+	}
 	/* It has no FUA, so what may be in a cache is flushed once it is written. */
 	if (!err && (req->flags & R3_BLK_FUA) && !slot->step &&
 	    (r3_limit(&q->vblk->block.limits, features) & R3_BLOCK_VOLATILE_CACHE)) {
