@@ -25,6 +25,7 @@ struct worker {
 	atomic_uint done;
 	unsigned failed;
 	bool gone;
+	atomic_bool ended;
 	int wrong; /* line */
 };
 
@@ -105,6 +106,7 @@ static void *work(void *arg)
 		while (n-- > 0)
 			check(w, reqs[n]);
 	}
+	w->ended = true;
 	return NULL;
 }
 
@@ -174,6 +176,9 @@ static void reset_load(struct bed *bed, struct r3_device *dev, const struct r3_d
 	while (!(dispatch(bed) & 1u << R3_BLOCK_EVENT_GONE))
 		;
 	for (unsigned n = 0; n < THREADS; n++) {
+		/* A queue whose thread was in the driver then loses its device by a later tick. */
+		while (!worker[n].ended)
+			(void)dispatch(bed);
 		pthread_join(worker[n].thread, NULL);
 		print_message("worker %u: %u done, %u failed\n", n, worker[n].done,
 			      worker[n].failed);
