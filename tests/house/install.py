@@ -47,10 +47,10 @@ def main(build, source, *built):
         if subprocess.run(['pkg-config', '--atleast-version=247', 'libsystemd']).returncode == 0:
             loops['sd_event'] = 'ring3 libsystemd'
         for loop, packages in loops.items():
-            sources = [os.path.join(source, 'examples', f'embed_{name}.c') for name in (loop, 'read')]
             run(['sh', '-c', f'"$@" $(pkg-config --cflags --libs {packages})', 'sh',
                  *os.environ.get('CC', 'cc').split(), '-std=gnu17', '-o',
-                 os.path.join(outside, f'embed_{loop}'), *sources], env=env)
+                 os.path.join(outside, f'embed_{loop}'),
+                 os.path.join(source, 'examples', f'embed_{loop}.c')], env=env)
             done = run([os.path.join(outside, f'embed_{loop}'), 'null:1M'], env=env)
             print(f'embed_{loop}: {done.strip()}')
         if 'tool' not in built:
