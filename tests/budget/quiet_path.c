@@ -24,8 +24,8 @@
 
 #define BATCHES 1000
 
-static char **devices; /* as rig.h names them */
-static bool watching;  /* the library runs */
+static char **devices;         /* as rig.h names them */
+static volatile bool watching; /* the library runs; compilers think that malloc does not look */
 static unsigned allocations, locks;
 
 static void watch(bool library)
