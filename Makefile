@@ -19,7 +19,7 @@ deps: ## install the packages that are missing (Debian; as root)
 demo: all ## watch an unprivileged process drive an NVMe controller
 	@demo/run $(BUILD)
 
-check: all ## every test: gcc, clang with ASan and UBSan, valgrind, qemu-user (under 10 minutes)
+check: all ## every test: gcc, clang with ASan and UBSan, valgrind, qemu-user (a quarter of an hour)
 	@scripts/check $(BUILD)
 
 check-quick: all ## the tests of one build (under 2 minutes)
