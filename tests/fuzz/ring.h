@@ -144,4 +144,13 @@ static inline int push_some(struct ring *ring, struct input *in, uint16_t id)
 	return rc < 0 ? rc : (int)(nin * len);
 }
 
+/* Whatever the input says, anywhere in what both sides share. */
+static inline void scribble(struct ring *ring, struct input *in)
+{
+	size_t off = take16(in) % (ring->layout.len - 1);
+	uint16_t value = take16(in);
+
+	memcpy(ring->mem + off, &value, sizeof(value));
+}
+
 #endif

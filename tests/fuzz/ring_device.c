@@ -55,14 +55,6 @@ static void half_truth(struct ring *ring, struct input *in)
 		r3_virtqd_publish(&ring->d);
 }
 
-static void scribble(struct ring *ring, struct input *in)
-{
-	size_t off = take16(in) % (ring->layout.len - 1);
-	uint16_t value = take16(in);
-
-	memcpy(ring->mem + off, &value, sizeof(value));
-}
-
 static void bump(struct ring *ring, struct input *in)
 {
 	uint8_t by = take8(in);
