@@ -154,11 +154,6 @@ static void take_device_event(struct r3_ctrl *ctrl, const struct r3_event *event
 	}
 }
 
-static bool has_pin(const struct r3_ctrl *ctrl)
-{
-	return r3_irq_get_type(ctrl->irq) == R3_IRQ_INTX;
-}
-
 /* Vector 0 is the controller's and that of all queues without one of their own. A pin may
  * stay up until they have been reaped, by other threads and later: so it is masked here,
  * in the device, and each queue unmasks it before it sleeps. */
@@ -166,7 +161,7 @@ static bool take_vector(struct r3_ctrl *ctrl)
 {
 	if (!r3_irq_take(ctrl->irq, 0))
 		return false;
-	if (has_pin(ctrl)) {
+	if (r3_ctrl_has_pin(ctrl)) {
 		ctrl->ops->pin(ctrl, true);
 		(void)r3_irq_ack(ctrl->irq, 0); /* the line is down now: re-arm it */
 	}
@@ -185,7 +180,7 @@ static void forward_vector(struct r3_ctrl *ctrl)
 		r3_hwq_signal(q);
 		any = true;
 	}
-	if (!any && has_pin(ctrl))
+	if (!any && r3_ctrl_has_pin(ctrl))
 		ctrl->ops->pin(ctrl, false);
 }
 

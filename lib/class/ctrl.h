@@ -105,6 +105,12 @@ struct r3_ctrl {
 	unsigned in_vain;   /* recoveries without progress between them */
 };
 
+/** Whether it interrupts by a pin, which has to be masked while a queue is not reaped. */
+static inline bool r3_ctrl_has_pin(const struct r3_ctrl *ctrl)
+{
+	return r3_irq_get_type(ctrl->irq) == R3_IRQ_INTX;
+}
+
 /* ctrl.c: life, time, what happens by itself */
 
 /** The first thing of an open. The controller counts as starting until r3_ctrl_open(). */

@@ -23,7 +23,7 @@ static int vector_take(struct r3_hwq *q)
 		return 0;
 	}
 	q->vector = 0;
-	q->pin = r3_irq_get_type(ctrl->irq) == R3_IRQ_INTX;
+	q->pin = r3_ctrl_has_pin(ctrl);
 	q->blkq.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->blkq.fd < 0)
 		return r3_error_set(errno, "%s: eventfd: %s", ctrl->name, strerror(errno));

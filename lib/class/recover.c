@@ -235,7 +235,7 @@ static int recover(struct r3_ctrl *ctrl, const char *why, bool asked)
 		r3_ctrl_give_up(ctrl, r3_error_text());
 		return r3_error_set(ENODEV, "%s: gone after a failed reset", ctrl->name);
 	}
-	if (r3_irq_get_type(ctrl->irq) == R3_IRQ_INTX)
+	if (r3_ctrl_has_pin(ctrl))
 		ctrl->ops->pin(ctrl, false);
 	for (struct r3_hwq *q = r3_ctrl_next(ctrl, NULL); q; q = r3_ctrl_next(ctrl, q)) {
 		submit_again(q, !asked);
