@@ -144,7 +144,7 @@ static inline int push_some(struct ring *ring, struct input *in, uint16_t id)
 	return rc < 0 ? rc : (int)(nin * len);
 }
 
-/* Whatever the input says, anywhere in what both sides share. */
+/** Write what the input says anywhere into what both sides share. */
 static inline void scribble(struct ring *ring, struct input *in)
 {
 	size_t off = take16(in) % (ring->layout.len - 1);
