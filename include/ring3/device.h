@@ -41,9 +41,17 @@ struct r3_device_info {
 	unsigned nirqs[3];   /* most vectors of R3_IRQ_INTX, _MSI, _MSIX */
 };
 
+enum r3_open_flags {
+	/** The device must reach memory that others made, at addresses of the caller's choice:
+	 *  whoever serves it to another process asks for this. A carrier that has a choice
+	 *  (qemu:, which then puts an IOMMU in front of the device) reports neither
+	 *  R3_CAP_OWN_MEM nor R3_CAP_DMA_ASSIGNED; the others stay as they are. */
+	R3_OPEN_FOREIGN_MEM = 1 << 0,
+};
+
 struct r3_open_opts {
 	uint32_t size;          /* sizeof(struct r3_open_opts) */
-	uint32_t flags;         /* none yet */
+	uint32_t flags;         /* enum r3_open_flags */
 	struct r3_clock *clock; /* NULL: the system's; must outlive the device */
 	uint64_t arena_size;    /* bytes of DMA memory; 0: the carrier's choice (at least 64 MiB) */
 };

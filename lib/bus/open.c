@@ -96,7 +96,7 @@ static int normalise(const struct r3_open_opts *opts, struct r3_open_opts *own)
 				    opts->size);
 	memcpy(own, opts, opts->size < sizeof(*own) ? opts->size : sizeof(*own));
 	own->size = sizeof(*own);
-	if (own->flags)
+	if (own->flags & ~(uint32_t)R3_OPEN_FOREIGN_MEM)
 		return r3_error_set(EINVAL, "unknown open flags %#x", own->flags);
 	return 0;
 }

@@ -175,7 +175,10 @@ static void refused(const char *address, int rc, const char *text)
 
 static void unknown_and_reserved_names(void **state)
 {
-	const struct r3_open_opts wrong = {.size = 4}, flags = {.size = sizeof(flags), .flags = 1};
+	const struct r3_open_opts wrong = {.size = 4},
+				  known = {.size = sizeof(known), .flags = R3_OPEN_FOREIGN_MEM},
+				  flags = {.size = sizeof(flags),
+					   .flags = R3_OPEN_FOREIGN_MEM | 1u << 31};
 	struct r3_device *dev;
 
 	refused("frobnicate:x", -ENODEV, "unknown scheme \"frobnicate:\"");
@@ -188,6 +191,8 @@ static void unknown_and_reserved_names(void **state)
 	refused("nonsense", -EINVAL, "malformed address");
 	assert_int_equal(r3_device_open("vfio:x", &wrong, &dev), -EINVAL);
 	assert_int_equal(r3_device_open("vfio:x", &flags, &dev), -EINVAL);
+	assert_non_null(strstr(r3_error_text(), "unknown open flags"));
+	assert_int_equal(r3_device_open("ring3:disk", &known, &dev), -ENODEV);
 }
 
 static void features_are_all_listed(void **state)
