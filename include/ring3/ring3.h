@@ -16,6 +16,7 @@
 #include <ring3/nvme.h>
 #include <ring3/pci.h>
 #include <ring3/region.h>
+#include <ring3/serve.h>
 #include <ring3/snapshot.h>
 #include <ring3/trace.h>
 #include <ring3/version.h>
