@@ -16,7 +16,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split(
 TOP = len(LAYERS)  # lib/all.c, tests, benches, examples: may include anything
 
 # What a tool shares with the servers that it starts; none of it is the library's inside.
-TOOLS_MAY = ('export/', 'lib/util/tether.h')
+TOOLS_MAY = ('export/', 'host/', 'lib/util/tether.h')
 
 HEADERS = {
     'api': 'util', 'error': 'util', 'log': 'util', 'clock': 'util', 'version': 'util', 'sg': 'util',
@@ -39,7 +39,9 @@ def folder_of(path):
         return part[1], part[1]
     if part[0] == 'drivers':
         return 'drivers', '/'.join(part[1:3])
-    if part[0] in ('models', 'host', 'export', 'server', 'tools'):
+    if part[0] == 'host':
+        return 'host', 'host'
+    if part[0] in ('models', 'export', 'server', 'tools'):
         return part[0], part[1]
     if part[:2] == ['include', 'ring3'] and part[2] == 'spec':
         return 'util', 'util'  # layouts alone: anybody may know them
