@@ -2,6 +2,7 @@
 /* Forwarding, one function per operation. The core has checked the arguments against
  * what region_info() and the info say, and both are the lower device's. */
 #include "bus/filter.h"
+#include "util/fd.h"
 
 #include <ring3/error.h>
 
@@ -39,6 +40,9 @@ static int forward_region_info(struct r3_device *dev, unsigned index, struct r3_
 	int rc = FORWARD(dev, region_info, dev->lower, index, info);
 
 	info->flags &= ~(unsigned)R3_REGION_MAPPABLE;
+	if (info->close_fd)
+		r3_fd_close(&info->fd);
+	info->close_fd = false;
 	info->fd = -1;
 	info->nareas = 0;
 	return rc;

@@ -2,6 +2,7 @@
 /* Regions on first use: ask the carrier what there is, believe nothing of it unchecked, and
  * map what can be mapped. */
 #include "bus/core.h"
+#include "util/fd.h"
 
 #include <ring3/error.h>
 #include <ring3/log.h>
@@ -91,6 +92,13 @@ static void map(struct mapped_region *region, const struct r3_region_info *info)
 	region->base.map_len = len & ~UINT64_C(7);
 }
 
+/* A mapping outlives the descriptor, and its holder could do more with that than map. */
+static void drop_fd(struct r3_region_info *info)
+{
+	if (info->close_fd)
+		r3_fd_close(&info->fd);
+}
+
 int r3_device_region(struct r3_device *dev, unsigned index, struct r3_region **out)
 {
 	struct r3_region_info info = {.fd = -1};
@@ -109,12 +117,13 @@ int r3_device_region(struct r3_device *dev, unsigned index, struct r3_region **o
 	rc = r3_device_answer(dev, dev->ops->region_info(dev, index, &info));
 	if (rc)
 		return rc;
-	if (!info.size)
-		return r3_error_set(ENOENT, "%s: it has no %s", dev->info.name, names[index]);
-
-	region = calloc(1, sizeof(*region));
-	if (!region)
-		return r3_error_set(ENOMEM, "%s: out of memory", dev->info.name);
+	region = info.size ? calloc(1, sizeof(*region)) : NULL;
+	if (!region) {
+		drop_fd(&info);
+		return info.size ? r3_error_set(ENOMEM, "%s: out of memory", dev->info.name)
+				 : r3_error_set(ENOENT, "%s: it has no %s", dev->info.name,
+						names[index]);
+	}
 	region->base = (struct r3_region){
 		.size = info.size,
 		.dev = dev,
@@ -123,6 +132,7 @@ int r3_device_region(struct r3_device *dev, unsigned index, struct r3_region **o
 		.name = names[index],
 	};
 	map(region, &info);
+	drop_fd(&info);
 	/* Another thread's access may notice meanwhile that the device is gone; the order of
 	 * these two is that of r3_device_set_gone(), reversed. */
 	__atomic_store_n(&dev->region[index], &region->base, __ATOMIC_SEQ_CST);

@@ -30,6 +30,7 @@ struct r3_region_info {
 	unsigned flags; /* enum r3_region_flags */
 	/* where R3_REGION_MAPPABLE: */
 	int fd;
+	bool close_fd;   /* whoever asked closes fd, once it is mapped: the carrier keeps none */
 	uint64_t fd_off; /* of byte 0 of the region */
 	unsigned nareas; /* 0: all of it */
 	struct {

@@ -124,6 +124,30 @@ static void regions_are_made_once(void **state)
 	r3_device_close(&fake->base);
 }
 
+static void a_given_descriptor_is_closed(void **state)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		struct fake_device *fake = fake_device_new(NULL);
+		struct r3_region *bar;
+		unsigned fds = test_count_fds();
+
+		fake->give_fds = true;
+		if (i == 1) /* cannot be mapped */
+			fake->bar[0].fd_off = 4;
+		if (i == 2) /* is not there */
+			fake->bar[0].size = 0;
+		adopted(fake);
+		assert_int_equal(r3_device_region(&fake->base, 0, &bar), i == 2 ? -ENOENT : 0);
+		if (i < 2) {
+			assert_int_equal(bar->map_len, i ? 0 : 16384);
+			r3_write32(bar, 8, 7);
+			assert_int_equal(r3_read32(bar, 8), 7);
+		}
+		assert_int_equal(test_count_fds(), fds);
+		r3_device_close(&fake->base);
+	}
+}
+
 static void mapped_and_messages_meet(void **state)
 {
 	struct fake_device *fake = fake_device_new(NULL);
@@ -519,6 +543,7 @@ int main(void)
 		cmocka_unit_test(rule_breakers_are_refused),
 		cmocka_unit_test(close_leaves_the_text_alone),
 		cmocka_unit_test(regions_are_made_once),
+		cmocka_unit_test(a_given_descriptor_is_closed),
 		cmocka_unit_test(mapped_and_messages_meet),
 		cmocka_unit_test(absurd_places_are_not_mapped),
 		cmocka_unit_test(each_width_each_way),

@@ -36,15 +36,16 @@ static void everything_is_forwarded(void **state)
 {
 	struct fake_device *fake = lower_new(NULL);
 	struct fake_remains remains = {0};
+	unsigned proved, fds = test_count_fds();
 	struct r3_region *bar;
 	struct r3_arena *arena;
 	struct r3_event event;
 	struct r3_device *dev;
-	unsigned proved;
 	uint64_t iova, left;
 	void *piece;
 
 	fake->remains = &remains;
+	fake->give_fds = true;
 	assert_int_equal(wrap(fake, "delay+fake:test", &dev), 0);
 	assert_string_equal(dev->info.address, "delay+fake:test");
 	assert_string_equal(dev->info.name, "fake");
@@ -52,6 +53,7 @@ static void everything_is_forwarded(void **state)
 
 	assert_int_equal(r3_device_region(dev, 0, &bar), 0);
 	assert_int_equal(bar->map_len, 0);
+	assert_int_equal(test_count_fds(), fds); /* nobody here could map it */
 	r3_write32(bar, 8, 42);
 	assert_int_equal(r3_read32(bar, 8), 42);
 	assert_int_equal(((uint32_t *)r3_mem_addr(fake->bar[0].mem))[2], R3_LE32(42));

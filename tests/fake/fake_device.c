@@ -7,6 +7,7 @@
 #include <ring3/irq.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,9 @@ static int fake_region_info(struct r3_device *dev, unsigned index, struct r3_reg
 			info->area[i].len = bar->area[i].len;
 		}
 		if (bar->flags & R3_REGION_MAPPABLE)
-			info->fd = r3_mem_fd(bar->mem);
+			info->fd = fake->give_fds ? fcntl(r3_mem_fd(bar->mem), F_DUPFD_CLOEXEC, 3)
+						  : r3_mem_fd(bar->mem);
+		info->close_fd = fake->give_fds;
 	}
 	return 0;
 }

@@ -85,6 +85,7 @@ struct fake_device {
 	struct fake_remains *remains; /* may be NULL */
 
 	/* how it behaves; all 0 at first */
+	bool give_fds; /* a mappable BAR's descriptor is whoever's asks (close_fd) */
 	int fail_region_info, fail_rw, fail_irq_alloc, fail_irq_bind, fail_dma_map, fail_dma_unmap,
 		fail_dma_memory, fail_reset, fail_quiesce, fail_dispatch; /* -errno to return */
 	uint64_t extent_len;   /* R3_CAP_DMA_ASSIGNED: longest contiguous piece; 0: any */
