@@ -5,18 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
-#include <ring3/error.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-#define POLL_MS   10
-#define REFUSE_MS 1000 /* how long what does not even end by SIGKILL is waited for */
 
 void terminal_give(pid_t group)
 {
@@ -139,78 +133,4 @@ int process_spawn(const struct process_opts *opts, pid_t *out)
 	}
 	*out = pid;
 	return 0;
-}
-
-void children_reap(struct children *c)
-{
-	int status;
-	pid_t pid;
-
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
-		if (WIFSTOPPED(status)) {
-			c->command_stopped |= pid == c->command;
-		} else if (pid == c->server) {
-			c->server = 0;
-		} else if (pid == c->command) {
-			c->command = 0;
-			c->command_status = status;
-		}
-	}
-}
-
-/** Signal each child of ours but the server, and say whether there is one. */
-static bool signal_children(const struct children *c, int signal)
-{
-	char path[64];
-	bool any = false;
-	FILE *list;
-	long pid;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)getpid());
-	list = fopen(path, "re");
-	if (!list)
-		return false;
-	while (fscanf(list, "%ld", &pid) == 1) {
-		if (pid == c->server)
-			continue;
-		any = true;
-		kill((pid_t)pid, signal);
-	}
-	fclose(list);
-	return any;
-}
-
-static bool signal_all(const struct children *c, int signal)
-{
-	bool in_group = c->group && kill(-c->group, signal) == 0;
-
-	return signal_children(c, signal) || in_group;
-}
-
-int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-void children_end(struct children *c, unsigned grace_ms)
-{
-	int64_t begin = now_ms(), ms;
-
-	children_reap(c);
-	if (!signal_all(c, SIGTERM))
-		goto all_gone;
-	signal_all(c, SIGCONT); /* what is stopped cannot end */
-	while ((ms = now_ms() - begin) < (int64_t)grace_ms + REFUSE_MS) {
-		poll(NULL, 0, POLL_MS);
-		children_reap(c);
-		if (!signal_all(c, ms < (int64_t)grace_ms ? 0 : SIGKILL))
-			goto all_gone;
-	}
-	return;
-
-all_gone:
-	c->group = 0; /* the number may become another's */
 }

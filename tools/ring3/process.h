@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The children of `ring3 run`: a server and a command, each leading a process group.
- * We are the subreaper: whatever they leave behind becomes our child, and is ended.
- */
+/* Starting a program: its descriptors, its process group, whose death ends it. */
 #ifndef TOOLS_RING3_PROCESS_H
 #define TOOLS_RING3_PROCESS_H
 
 #include "util/tether.h"
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 #define PROCESS_FIRST_FD 3
@@ -28,21 +24,6 @@ struct process_opts {
 /** Fork and exec, with no signal blocked. Returns 0, or -errno of what failed, be it
  *  execvp(3) in the child. */
 int process_spawn(const struct process_opts *opts, pid_t *out);
-
-struct children {
-	pid_t server, command; /* 0: none, or reaped */
-	pid_t group;           /* the command's; stays when it has ended */
-	int command_status;    /* as of waitpid(2) */
-	bool command_stopped;
-};
-
-/** Reap whoever has ended. Never blocks. */
-void children_reap(struct children *children);
-
-/** End all but the server: SIGTERM, and SIGKILL after @grace_ms. */
-void children_end(struct children *children, unsigned grace_ms);
-
-int64_t now_ms(void); /* on CLOCK_MONOTONIC */
 
 /** Give the terminal to @group. For programs whose standard input it is. */
 void terminal_give(pid_t group);

@@ -6,44 +6,25 @@
  * killed by the kernel when we die, for nbdkit, too, holds the tether that does it.
  */
 #include "command.h"
-#include "endpoint.h"
 #include "process.h"
 #include "server.h"
+#include "session.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <ring3/block.h>
 #include <ring3/error.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define READY_MS       60000 /* to open the device */
-#define COMMAND_MS     500   /* for a command to end by SIGTERM */
-#define SIGNALLED_MS   3000  /* the same, when it was we who got the signal */
-#define SERVER_MS      10000 /* to shut the device down */
-#define KILLED_MS      1000  /* for what was killed to be gone */
+#define SIGNALLED_MS   3000  /* for a command to end, when it was we who got the signal */
 #define EXIT_SIGNALLED 128   /* as a shell says it: and the signal's number */
 #define EXIT_NOT_RUN   126
 #define EXIT_NOT_FOUND 127
-
-struct session {
-	struct endpoint endpoint[MAX_ENDPOINTS];
-	unsigned nendpoint;
-	int owner;   /* our end of the server's socket */
-	int signals; /* signalfd */
-	int signal;  /* that asked us to end; 0 */
-	bool foreground;
-	struct r3_tether tether;
-	struct children children;
-	int failed; /* -errno, with its text set: the server or the device is gone */
-};
 
 static int start_server(struct session *s, const struct args *args)
 {
@@ -58,58 +39,26 @@ static int start_server(struct session *s, const struct args *args)
 				   .nendpoint = s->nendpoint,
 				   .keep = s->tether.feel};
 
-	return server_start(&opts, &s->children.server, &s->owner);
-}
-
-/** Take what the server says. Returns 1: it serves; 0: nothing; else failed is set. */
-static int hear_server(struct session *s)
-{
-	int rc = server_hear(s->owner);
-
-	if (rc < 0)
-		s->failed = rc;
-	return rc;
-}
-
-/** Wait for news, at most @timeout_ms. Sets `signal`, reaps. Returns whether the server
- *  has something to say. */
-static bool wait_news(struct session *s, int timeout_ms)
-{
-	struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
-			       {.fd = s->failed ? -1 : s->owner, .events = POLLIN}};
-	struct signalfd_siginfo info;
-
-	if (poll(fds, 2, timeout_ms) <= 0)
-		return false;
-	while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGUSR1)
-			server_ask_trace(s->owner);
-		else if (info.ssi_signo != SIGCHLD)
-			s->signal = (int)info.ssi_signo;
-	}
-	children_reap(&s->children);
-	return fds[1].revents;
+	return server_start(&opts, &s->children.part[PART_EXPORT].pid, &s->owner);
 }
 
 static int wait_ready(struct session *s)
 {
 	int64_t end = now_ms() + READY_MS, left;
-	int rc = 0;
+	bool ready = false;
 
-	while ((left = end - now_ms()) > 0) {
-		if (wait_news(s, (int)left))
-			rc = hear_server(s);
-		if (rc || s->signal)
-			break;
-	}
-	if (left <= 0)
+	while (!ready && !s->failed && !s->signal && (left = end - now_ms()) > 0)
+		ready = session_wait(s, (int)left);
+	if (s->failed || s->signal)
+		return s->failed;
+	if (!ready)
 		return r3_error_set(ETIMEDOUT, "the device did not open in %d seconds",
 				    READY_MS / 1000);
-	for (unsigned i = 0; rc == 1 && i < s->nendpoint; i++) {
+	for (unsigned i = 0; i < s->nendpoint; i++) {
 		if (s->endpoint[i].path[0])
 			socket_file_find(&s->endpoint[i].file, s->endpoint[i].path);
 	}
-	return rc < 0 ? rc : 0;
+	return 0;
 }
 
 struct served {
@@ -186,8 +135,7 @@ static void serve(struct session *s, bool command)
 	int64_t end = 0, left = -1;
 
 	while (!s->failed && left != 0 && (command ? s->children.command != 0 : !s->signal)) {
-		if (wait_news(s, (int)left))
-			hear_server(s);
+		session_wait(s, (int)left);
 		if (s->children.command_stopped)
 			stop_with_command(s);
 		if (command && s->signal && s->children.command) {
@@ -198,26 +146,7 @@ static void serve(struct session *s, bool command)
 		if (end)
 			left = end > now_ms() ? end - now_ms() : 0;
 	}
-	if (!s->failed)
-		hear_server(s); /* the command may have ended because the device is gone */
-}
-
-/** Ask the server to end, in good order unless it takes too long. */
-static void end_server(struct session *s)
-{
-	int64_t end = now_ms() + SERVER_MS, left;
-
-	if (s->children.server)
-		server_ask_end(s->owner);
-	s->signal = 0;
-	s->failed = s->failed ? s->failed : -ESHUTDOWN; /* its last words do not matter */
-	while (s->children.server && !s->signal && (left = end - now_ms()) > 0)
-		wait_news(s, (int)left);
-	if (s->children.server)
-		kill(-s->children.server, SIGKILL);
-	end = now_ms() + KILLED_MS;
-	while (s->children.server && (left = end - now_ms()) > 0)
-		wait_news(s, (int)left);
+	session_wait(s, 0); /* the command may have ended because the device is gone */
 }
 
 static int session_run(struct session *s, const struct args *args)
@@ -233,31 +162,13 @@ static int session_run(struct session *s, const struct args *args)
 		return rc;
 	serve(s, args->ntail > 0);
 	rc = s->failed;
-	children_end(&s->children, COMMAND_MS);
+	session_end_command(s);
 	if (rc)
 		return r3_error_prefix(-EIO, "%s", args->word[0]);
 	if (args->ntail == 0)
 		return EXIT_OK;
 	status = s->children.command_status;
 	return WIFSIGNALED(status) ? EXIT_SIGNALLED + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-static int session_signals(void)
-{
-	sigset_t set;
-	int fd;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGUSR1);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	sigaddset(&set, SIGTTOU); /* giving the terminal away and taking it back */
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return fd;
 }
 
 /* The server has other descriptors to sleep on: it cannot only poll. */
@@ -273,7 +184,7 @@ static int check_mode(const char *name)
 
 static int run(const struct args *args)
 {
-	struct session s = {.owner = -1, .signals = -1, .tether = R3_TETHER_NONE};
+	struct session s = SESSION_NONE;
 	const char *text;
 	uint64_t nsid;
 	int rc;
@@ -290,32 +201,11 @@ static int run(const struct args *args)
 	}
 	if (rc == 0 && s.nendpoint == 0)
 		rc = r3_error_set(EINVAL, "no --export is given: try --export nbd:unix:PATH");
-	if (rc)
-		goto close_endpoints;
-	rc = r3_tether_make(&s.tether);
-	if (rc)
-		goto close_endpoints;
-	s.signals = session_signals();
-	if (s.signals < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1)) {
-		rc = r3_error_set(errno, "preparing for children: %s", strerror(errno));
-		goto end_session;
-	}
-	rc = session_run(&s, args);
-
-end_session:
-	children_end(&s.children, COMMAND_MS);
-	end_server(&s);
-	children_end(&s.children, 0); /* what it left behind */
-	if (s.foreground)
-		terminal_give(getpgrp());
-	r3_tether_cut(&s.tether);
-	if (s.owner >= 0)
-		close(s.owner);
-	if (s.signals >= 0)
-		close(s.signals);
-close_endpoints:
-	while (s.nendpoint > 0)
-		endpoint_close(&s.endpoint[--s.nendpoint]);
+	if (rc == 0)
+		rc = session_open(&s);
+	if (rc == 0)
+		rc = session_run(&s, args);
+	session_close(&s);
 	return rc;
 }
 
