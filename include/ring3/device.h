@@ -54,6 +54,9 @@ struct r3_open_opts {
 	uint32_t flags;         /* enum r3_open_flags */
 	struct r3_clock *clock; /* NULL: the system's; must outlive the device */
 	uint64_t arena_size;    /* bytes of DMA memory; 0: the carrier's choice (at least 64 MiB) */
+	/* For root, who will not stay it: what processes that carry the device (QEMU) are to be
+	 * from their start, while files are opened as who calls. 0: the same as the caller. */
+	uint32_t child_uid, child_gid;
 };
 
 /** Open the device that @address names (address.h). @opts may be NULL.

@@ -96,6 +96,38 @@ static void qemu_dies_with_a_killed_owner(void **state)
 	assert_false(exists(qemu));
 }
 
+/* Who opens a device as root, and will not stay it, does not leave a root behind. */
+static void qemu_is_who_it_is_told_to_be(void **state)
+{
+	const struct r3_open_opts opts = {
+		.size = sizeof(opts), .child_uid = 61234, .child_gid = 61235};
+	char image[] = "/tmp/ring3-image-XXXXXX", address[128], path[64], line[128];
+	bool uid = false, gid = false, caps = false, groups = false;
+	struct r3_device *dev;
+	int fd;
+
+	if (geteuid() != 0)
+		skip();
+	fd = mkstemp(image); /* root's alone */
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	snprintf(address, sizeof(address), "qemu:nvme,drive=%s", image);
+	assert_int_equal(r3_device_open(address, &opts, &dev), 0);
+	snprintf(path, sizeof(path), "/proc/%d/status", r3_qemu_pid(dev));
+	FILE *status = fopen(path, "re");
+	assert_non_null(status);
+	while (fgets(line, sizeof(line), status)) {
+		uid |= !strcmp(line, "Uid:\t61234\t61234\t61234\t61234\n");
+		gid |= !strcmp(line, "Gid:\t61235\t61235\t61235\t61235\n");
+		caps |= !strcmp(line, "CapPrm:\t0000000000000000\n");
+		groups |= !strcmp(line, "Groups:\t \n");
+	}
+	fclose(status);
+	assert_true(uid && gid && caps && groups);
+	r3_device_close(dev);
+	close(fd);
+	unlink(image);
+}
+
 static void qemu_gets_no_signal_of_the_terminals(void **state)
 {
 	struct r3_device *dev = open_device("qemu:edu");
@@ -215,6 +247,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_left_of_many_lives),
 		cmocka_unit_test(two_at_once_do_not_meet),
 		cmocka_unit_test(qemu_dies_with_a_killed_owner),
+		cmocka_unit_test(qemu_is_who_it_is_told_to_be),
 		cmocka_unit_test(qemu_gets_no_signal_of_the_terminals),
 		cmocka_unit_test(what_is_wrong_is_said),
 		cmocka_unit_test(a_lost_qemu_is_an_event_and_all_ones),

@@ -257,6 +257,8 @@ static int open_private(const struct r3_address *address, const struct r3_open_o
 
 	if (rc < 0)
 		return rc;
+	options.uid = opts->child_uid;
+	options.gid = opts->child_gid;
 	snprintf(name, sizeof(name), "qemu:%s", options.model);
 	rc = r3_qemu_create(opts, name, &q);
 	if (rc < 0)

@@ -30,7 +30,8 @@ struct r3_qemu_options {
 	uint64_t vectors; /* 0: as many as it has */
 	uint64_t mem;
 	uint64_t slot;
-	uint64_t bars; /* 0: in the order that wastes least, else in one drawn from it */
+	uint32_t uid, gid; /* of QEMU; 0: ours; not parsed, for the caller to set */
+	uint64_t bars;     /* 0: in the order that wastes least, else in one drawn from it */
 };
 
 /** Errors: EINVAL. The strings are the parameters'. @arena is the size of DMA memory asked

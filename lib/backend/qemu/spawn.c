@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,17 @@ struct child {
 	int keep[FDS_MAX + 1]; /* sorted */
 	unsigned nkeep, most_fds;
 	int null, messages;
+	uid_t uid;
+	gid_t gid;
 };
+
+/* Capabilities go with uid 0. */
+static int change_identity(uid_t uid, gid_t gid)
+{
+	if (gid && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0))
+		return -1;
+	return uid ? setresuid(uid, uid, uid) : 0;
+}
 
 /* Between fork and exec: async-signal-safe calls only. */
 static _Noreturn void become_qemu(struct child *c)
@@ -74,7 +85,8 @@ static _Noreturn void become_qemu(struct child *c)
 
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
-	if (setsid() < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (setsid() < 0 || change_identity(c->uid, c->gid) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		_exit(126);
 	if (dup2(c->null, STDIN_FILENO) < 0 || dup2(c->null, STDOUT_FILENO) < 0 ||
 	    dup2(c->messages, STDERR_FILENO) < 0)
@@ -95,9 +107,9 @@ static _Noreturn void become_qemu(struct child *c)
 }
 
 int r3_qemu_process_start(struct r3_qemu_process *process, const char *path, char *const argv[],
-			  const int *fds, unsigned nfds)
+			  const int *fds, unsigned nfds, uid_t uid, gid_t gid)
 {
-	struct child c = {.path = path, .argv = argv, .null = -1};
+	struct child c = {.path = path, .argv = argv, .null = -1, .uid = uid, .gid = gid};
 	int messages[2] = {-1, -1}, rc;
 	sigset_t all, old;
 

@@ -24,9 +24,10 @@ struct r3_qemu_process {
 int r3_qemu_find_program(const char *name, char *path, size_t size);
 
 /** Start @path with @argv. The child has descriptors 0 to 2 and the @nfds of @fds, under
- *  their numbers (which are above 2), and no other. Errors: EAGAIN, ENOMEM, EMFILE. */
+ *  their numbers (which are above 2), and no other. It runs as @uid and @gid, in no other
+ *  group, unless they are 0: as we do. Errors: EAGAIN, ENOMEM, EMFILE. */
 int r3_qemu_process_start(struct r3_qemu_process *process, const char *path, char *const argv[],
-			  const int *fds, unsigned nfds);
+			  const int *fds, unsigned nfds, uid_t uid, gid_t gid);
 
 /** What it wrote to standard error up to now, without line ends; for an error's text. */
 void r3_qemu_process_says(struct r3_qemu_process *process, char *buf, size_t size);

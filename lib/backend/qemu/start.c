@@ -150,7 +150,8 @@ static int spawn(struct r3_qemu *q, const struct r3_qemu_options *o, const struc
 		return rc;
 	rc = r3_qemu_command_make(&command, path, o, f);
 	if (rc == 0)
-		rc = r3_qemu_process_start(&q->process, path, command.argv, fds, nfds);
+		rc = r3_qemu_process_start(&q->process, path, command.argv, fds, nfds, o->uid,
+					   o->gid);
 	r3_qemu_command_free(&command);
 	return rc;
 }
