@@ -2,7 +2,7 @@
 /* contract ADDRESS...: run the contract suite against each of them. A "qemu:" address without
  * a slot, or without a number of vectors where it can be had, gets random ones. */
 #include "contract.h"
-#include "fake/fake_device.h"
+#include "fake/fake_variant.h"
 
 #include <string.h>
 
@@ -10,29 +10,6 @@ const char *contract_address;
 static uint64_t seed;
 
 /* ---- opening ---- */
-
-static struct fake_device *fake_variant(const char *variant)
-{
-	struct fake_device *fake = fake_device_new(NULL);
-
-	assert_non_null(fake);
-	if (!strcmp(variant, "assigned")) {
-		fake->base.info.caps |= R3_CAP_DMA_ASSIGNED;
-		fake->extent_len = 5 << 20;
-	} else if (!strcmp(variant, "own-mem")) {
-		fake->base.info.caps |= R3_CAP_DMA_ASSIGNED | R3_CAP_OWN_MEM;
-	} else if (!strcmp(variant, "bare")) {
-		fake->base.info.caps = R3_CAP_PCI;
-		memset(fake->base.info.nirqs, 0, sizeof(fake->base.info.nirqs));
-	} else if (!strcmp(variant, "dispatch")) {
-		fake->base.info.caps |= R3_CAP_IRQ_DISPATCH;
-		fake->base.info.nirqs[R3_IRQ_MSI] = 0;
-		fake->base.info.nirqs[R3_IRQ_MSIX] = 1;
-	} else {
-		assert_string_equal(variant, "full");
-	}
-	return fake;
-}
 
 struct r3_device *contract_open(void)
 {
@@ -44,7 +21,7 @@ struct r3_device *contract_open(void)
 	if (strcmp(address->scheme, "fake"))
 		rc = r3_device_open_parsed(address, NULL, &dev);
 	else
-		rc = r3_device_wrap(&fake_variant(address->rest.head)->base, address, &dev);
+		rc = fake_variant_open(address, NULL, &dev);
 	r3_address_free(address);
 	if (rc)
 		fail_msg("%s: %s", contract_address, r3_error_text());

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The fake device: PCI as far as its users can see, behind the bus operations. */
-#include "fake/fake_device.h"
+#include "fake/fake_parts.h"
 #include "util/item.h"
 
 #include <ring3/error.h>
@@ -35,94 +35,6 @@ static int fails(struct fake_device *fake, int rc, const char *what)
 	return rc ? r3_error_set(-rc, "fake: %s was told to fail", what) : 0;
 }
 
-/* ---- configuration space ---- */
-
-static void set16(struct fake_device *fake, unsigned off, unsigned value, unsigned mask)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		fake->config[off + i] = (uint8_t)(value >> 8 * i);
-		fake->config_mask[off + i] = (uint8_t)(mask >> 8 * i);
-	}
-}
-
-static void set32(struct fake_device *fake, unsigned off, uint32_t value, uint32_t mask)
-{
-	set16(fake, off, value & 0xffff, mask & 0xffff);
-	set16(fake, off + 2, value >> 16, mask >> 16);
-}
-
-static void config_init(struct fake_device *fake)
-{
-	set16(fake, PCI_VENDOR_ID, 0x1b36, 0);
-	set16(fake, PCI_DEVICE_ID, 0xfa4e, 0);
-	set16(fake, PCI_COMMAND, 0,
-	      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
-	set16(fake, PCI_STATUS, PCI_STATUS_CAP_LIST, 0);
-	set32(fake, PCI_CLASS_REVISION, 0xff000001, 0);
-	set32(fake, PCI_SUBSYSTEM_VENDOR_ID, 0x00011b36, 0);
-	fake->config[PCI_CAPABILITY_LIST] = FAKE_CAP_EXP;
-	fake->config_mask[PCI_INTERRUPT_LINE] = 0xff;
-	fake->config[PCI_INTERRUPT_PIN] = 1;
-
-	set16(fake, FAKE_CAP_EXP, PCI_CAP_ID_EXP | FAKE_CAP_MSI << 8, 0);
-	set16(fake, FAKE_CAP_EXP + PCI_EXP_FLAGS, 2, 0);
-	set32(fake, FAKE_CAP_EXP + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_FLR, 0);
-
-	/* 32 messages, 64-bit address, maskable */
-	set16(fake, FAKE_CAP_MSI, PCI_CAP_ID_MSI | FAKE_CAP_MSIX << 8, 0);
-	set16(fake, FAKE_CAP_MSI + PCI_MSI_FLAGS,
-	      PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_MASKBIT | 5 << 1,
-	      PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE);
-	set32(fake, FAKE_CAP_MSI + PCI_MSI_ADDRESS_LO, 0, ~3u);
-	set32(fake, FAKE_CAP_MSI + PCI_MSI_ADDRESS_HI, 0, ~0u);
-	set16(fake, FAKE_CAP_MSI + PCI_MSI_DATA_64, 0, 0xffff);
-	set32(fake, FAKE_CAP_MSI + PCI_MSI_MASK_64, 0, ~0u);
-
-	/* 64 vectors; table in BAR4, pending bits behind it */
-	set16(fake, FAKE_CAP_MSIX, PCI_CAP_ID_MSIX, 0);
-	set16(fake, FAKE_CAP_MSIX + PCI_MSIX_FLAGS, FAKE_VECTORS - 1,
-	      PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
-	set32(fake, FAKE_CAP_MSIX + PCI_MSIX_TABLE, 4, 0);
-	set32(fake, FAKE_CAP_MSIX + PCI_MSIX_PBA, 0x800 | 4, 0);
-
-	set32(fake, FAKE_CAP_DSN, PCI_EXT_CAP_ID_DSN | 1 << 16, 0);
-	set32(fake, FAKE_CAP_DSN + 4, 0x12345678, 0);
-}
-
-/* The register behind a BAR or the ROM: address bits that can be set begin at its size
- * (PCI 3.0, 6.2.5.1). */
-static void bar_register(struct fake_device *fake, unsigned index, uint64_t size, unsigned flags)
-{
-	unsigned off = index == 6 ? PCI_ROM_ADDRESS : PCI_BASE_ADDRESS_0 + 4 * index;
-	uint64_t mask = size ? ~(size - 1) : 0;
-	uint32_t low = 0;
-
-	if (flags & R3_REGION_PORT)
-		low = PCI_BASE_ADDRESS_SPACE_IO;
-	if (flags & R3_REGION_64BIT)
-		low |= PCI_BASE_ADDRESS_MEM_TYPE_64;
-	if (flags & R3_REGION_PREFETCH)
-		low |= PCI_BASE_ADDRESS_MEM_PREFETCH;
-	if (size)
-		low |= flags & R3_REGION_PORT ? 0xc000 : 0xe0000000 + (index << 24);
-	set32(fake, off, low, (uint32_t)mask | (index == 6 && size ? PCI_ROM_ADDRESS_ENABLE : 0));
-	if (flags & R3_REGION_64BIT)
-		set32(fake, off + 4, 0, (uint32_t)(mask >> 32));
-}
-
-int fake_device_set_bar(struct fake_device *fake, unsigned index, uint64_t size, unsigned flags)
-{
-	struct fake_bar *bar = &fake->bar[index];
-	int rc = 0;
-
-	r3_mem_unref(bar->mem);
-	*bar = (struct fake_bar){.size = size, .flags = flags};
-	if (size)
-		rc = r3_mem_create("fake-bar", size, 0, &bar->mem);
-	bar_register(fake, index, size, flags);
-	return rc;
-}
-
 /* ---- regions ---- */
 
 static int fake_region_info(struct r3_device *dev, unsigned index, struct r3_region_info *info)
@@ -154,19 +66,6 @@ static int fake_region_info(struct r3_device *dev, unsigned index, struct r3_reg
 	return 0;
 }
 
-static void config_write(struct fake_device *fake, uint64_t off, unsigned n, uint64_t value)
-{
-	uint8_t data[8];
-
-	r3_item_put_le(data, n, value);
-	for (unsigned i = 0; i < n; i++) {
-		uint8_t mask = fake->config_mask[off + i];
-
-		fake->config[off + i] =
-			(uint8_t)((fake->config[off + i] & ~mask) | (data[i] & mask));
-	}
-}
-
 static void access_memory(struct fake_device *fake, unsigned index, uint64_t off, unsigned width,
 			  uint64_t *value, bool write)
 {
@@ -174,12 +73,14 @@ static void access_memory(struct fake_device *fake, unsigned index, uint64_t off
 			      ? fake->config + off
 			      : (uint8_t *)r3_mem_addr(fake->bar[index].mem) + off;
 
+	pthread_mutex_lock(&fake->lock);
 	if (!write)
 		*value = r3_item_get_le(at, width);
 	else if (index == R3_REGION_CONFIG)
-		config_write(fake, off, width, *value);
+		fake_config_write(fake, off, width, *value);
 	else
 		r3_item_put_le(at, width, *value);
+	pthread_mutex_unlock(&fake->lock);
 }
 
 static int fake_rw(struct r3_device *dev, unsigned index, uint64_t off, void *data, uint8_t width,
@@ -225,7 +126,7 @@ static void deliver(struct fake_device *fake, unsigned vector)
 
 void fake_device_raise(struct fake_device *fake, unsigned type, unsigned vector)
 {
-	pthread_mutex_lock(&fake->irq_lock);
+	pthread_mutex_lock(&fake->lock);
 	if (type == R3_IRQ_INTX)
 		fake->intx_up = true;
 	if (!is_removed(fake) && type == fake->irq_type && vector < fake->nirqs) {
@@ -234,15 +135,15 @@ void fake_device_raise(struct fake_device *fake, unsigned type, unsigned vector)
 		else
 			deliver(fake, vector);
 	}
-	pthread_mutex_unlock(&fake->irq_lock);
+	pthread_mutex_unlock(&fake->lock);
 }
 
 void fake_device_lower(struct fake_device *fake)
 {
-	pthread_mutex_lock(&fake->irq_lock);
+	pthread_mutex_lock(&fake->lock);
 	fake->intx_up = false;
 	fake->vector[0].pending = false;
-	pthread_mutex_unlock(&fake->irq_lock);
+	pthread_mutex_unlock(&fake->lock);
 }
 
 static int fake_irq_alloc(struct r3_device *dev, unsigned type, unsigned n)
@@ -254,10 +155,12 @@ static int fake_irq_alloc(struct r3_device *dev, unsigned type, unsigned n)
 		return rc;
 	if (type > R3_IRQ_MSIX || n > dev->info.nirqs[type] || n > FAKE_VECTORS)
 		return r3_error_set(EINVAL, "fake: %u vectors of type %u", n, type);
+	pthread_mutex_lock(&fake->lock);
 	fake->irq_type = type;
 	fake->nirqs = n;
 	for (unsigned i = 0; i < FAKE_VECTORS; i++)
 		fake->vector[i] = (struct fake_vector){.fd = -1};
+	pthread_mutex_unlock(&fake->lock);
 	return 0;
 }
 
@@ -271,10 +174,12 @@ static int fake_irq_bind(struct r3_device *dev, unsigned type, unsigned first, u
 		return rc;
 	if (type != fake->irq_type || first > fake->nirqs || n > fake->nirqs - first)
 		return r3_error_set(EINVAL, "fake: bind of vectors that are not there");
+	pthread_mutex_lock(&fake->lock);
 	for (unsigned i = 0; i < n; i++)
 		fake->vector[first + i] = (struct fake_vector){.fd = fds[i]};
 	if (type == R3_IRQ_INTX && n && fake->intx_up)
 		fake_device_raise(fake, type, 0);
+	pthread_mutex_unlock(&fake->lock);
 	return 0;
 }
 
@@ -289,11 +194,11 @@ static int fake_irq_mask(struct r3_device *dev, unsigned type, unsigned vector, 
 		return r3_error_set(EINVAL, "fake: mask of a vector that is not there");
 
 	struct fake_vector *v = &fake->vector[vector];
-	pthread_mutex_lock(&fake->irq_lock);
+	pthread_mutex_lock(&fake->lock);
 	v->masked = mask;
 	if (!mask && (type == R3_IRQ_INTX ? fake->intx_up : v->pending))
 		fake_device_raise(fake, type, vector);
-	pthread_mutex_unlock(&fake->irq_lock);
+	pthread_mutex_unlock(&fake->lock);
 	return 0;
 }
 
@@ -353,12 +258,8 @@ static int add_map(struct fake_device *fake, struct fake_map map)
 	return 0;
 }
 
-static int fake_dma_unmap(struct r3_device *dev, uint64_t iova, uint64_t len)
+static int remove_map(struct fake_device *fake, uint64_t iova, uint64_t len)
 {
-	struct fake_device *fake = fake_of(dev);
-
-	if (fake->fail_dma_unmap)
-		return fails(fake, fake->fail_dma_unmap, "dma_unmap");
 	for (unsigned i = 0; i < FAKE_MAPS; i++) {
 		struct fake_map *map = &fake->map[i];
 
@@ -369,6 +270,19 @@ static int fake_dma_unmap(struct r3_device *dev, uint64_t iova, uint64_t len)
 		}
 	}
 	return r3_error_set(ENOENT, "fake: %#jx is not mapped", (uintmax_t)iova);
+}
+
+static int fake_dma_unmap(struct r3_device *dev, uint64_t iova, uint64_t len)
+{
+	struct fake_device *fake = fake_of(dev);
+	int rc;
+
+	if (fake->fail_dma_unmap)
+		return fails(fake, fake->fail_dma_unmap, "dma_unmap");
+	pthread_mutex_lock(&fake->lock);
+	rc = remove_map(fake, iova, len);
+	pthread_mutex_unlock(&fake->lock);
+	return rc;
 }
 
 static int fake_dma_map(struct r3_device *dev, struct r3_mem *mem, uint64_t off, uint64_t len,
@@ -386,6 +300,7 @@ static int fake_dma_map(struct r3_device *dev, struct r3_mem *mem, uint64_t off,
 		rc = r3_error_set(EINVAL, "fake: not whole pages");
 	if (!rc && (len + most - 1) / most > room)
 		rc = r3_error_set(E2BIG, "fake: too many extents");
+	pthread_mutex_lock(&fake->lock);
 	for (uint64_t done = 0; done < len && !rc; done += extent[used++].len) {
 		uint64_t piece = len - done < most ? len - done : most;
 
@@ -399,9 +314,10 @@ static int fake_dma_map(struct r3_device *dev, struct r3_mem *mem, uint64_t off,
 	}
 	if (rc)
 		while (used--)
-			fake_dma_unmap(dev, extent[used].iova, extent[used].len);
+			remove_map(fake, extent[used].iova, extent[used].len);
 	else
 		*n = used;
+	pthread_mutex_unlock(&fake->lock);
 	return rc;
 }
 
@@ -426,12 +342,15 @@ static int fake_reset(struct r3_device *dev, enum r3_reset how)
 
 	if (rc)
 		return rc;
+	pthread_mutex_lock(&fake->lock);
 	fake->resets++;
 	fake->config[PCI_COMMAND] = fake->config[PCI_COMMAND + 1] = 0;
 	fake->config[FAKE_CAP_MSI + PCI_MSI_FLAGS] &= (uint8_t)~PCI_MSI_FLAGS_ENABLE;
 	fake->config[FAKE_CAP_MSIX + PCI_MSIX_FLAGS + 1] &= (uint8_t) ~(PCI_MSIX_FLAGS_ENABLE >> 8);
 	fake->intx_up = false;
-	return fake_irq_alloc(dev, R3_IRQ_INTX, 0);
+	rc = fake_irq_alloc(dev, R3_IRQ_INTX, 0);
+	pthread_mutex_unlock(&fake->lock);
+	return rc;
 }
 
 static int fake_quiesce(struct r3_device *dev, unsigned want, unsigned *proved)
@@ -441,8 +360,10 @@ static int fake_quiesce(struct r3_device *dev, unsigned want, unsigned *proved)
 
 	if (rc)
 		return rc;
+	pthread_mutex_lock(&fake->lock);
 	fake->quiesces++;
 	fake->config[PCI_COMMAND] &= (uint8_t)~PCI_COMMAND_MASTER;
+	pthread_mutex_unlock(&fake->lock);
 	*proved = R3_QUIESCE_DMA;
 	return 0;
 }
@@ -476,10 +397,10 @@ static int fake_dispatch(struct r3_device *dev, struct r3_event *events, unsigne
 	if (is_removed(fake))
 		r3_device_set_gone(dev);
 	eventfd_read(fake->event_fd, &count);
-	pthread_mutex_lock(&fake->irq_lock);
+	pthread_mutex_lock(&fake->lock);
 	if (fake->intx_up && fake->nirqs && fake->irq_type == R3_IRQ_INTX)
 		deliver(fake, 0);
-	pthread_mutex_unlock(&fake->irq_lock);
+	pthread_mutex_unlock(&fake->lock);
 	if (n)
 		memcpy(events, fake->event, n * sizeof(events[0]));
 	fake->nevents -= n;
@@ -500,6 +421,7 @@ static void fake_close(struct r3_device *dev)
 		.master = fake->config[PCI_COMMAND] & PCI_COMMAND_MASTER,
 	};
 
+	fake_device_stop(fake);
 	for (unsigned i = 0; i < FAKE_MAPS; i++) {
 		if (fake->map[i].len) {
 			remains.maps++;
@@ -512,7 +434,7 @@ static void fake_close(struct r3_device *dev)
 		r3_mem_unref(fake->bar[i].mem);
 	r3_mem_unref(fake->own_mem);
 	close(fake->event_fd);
-	pthread_mutex_destroy(&fake->irq_lock);
+	pthread_mutex_destroy(&fake->lock);
 	free(fake);
 }
 
@@ -544,7 +466,7 @@ struct fake_device *fake_device_new(const struct r3_open_opts *opts)
 		return NULL;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&fake->irq_lock, &attr);
+	pthread_mutex_init(&fake->lock, &attr);
 	pthread_mutexattr_destroy(&attr);
 	r3_device_init(&fake->base, &fake_ops, opts);
 	fake->base.info = (struct r3_device_info){
@@ -560,7 +482,7 @@ struct fake_device *fake_device_new(const struct r3_open_opts *opts)
 	};
 	for (unsigned i = 0; i < FAKE_VECTORS; i++)
 		fake->vector[i].fd = -1;
-	config_init(fake);
+	fake_config_init(fake);
 	fake->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (fake->event_fd < 0 ||
 	    fake_device_set_bar(fake, 0, 16384, both | R3_REGION_64BIT | R3_REGION_MAPPABLE) ||

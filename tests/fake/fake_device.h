@@ -93,9 +93,13 @@ struct fake_device {
 	struct r3_dma_limits limits;
 
 	/* its own */
-	/* A device in a thread of its own raises while the driver unmasks: one of both has to
-	 * see what the other did. */
-	pthread_mutex_t irq_lock;
+	/* A device may be in a thread of its own: it raises while the driver unmasks, and is in
+	 * the midst of a transfer when memory is taken from it. Recursive. */
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool (*rung)(const struct fake_device *fake);
+	void (*turn)(struct fake_device *fake);
+	bool threaded, ends;
 	bool intx_up, removed;
 	struct r3_mem *own_mem;
 	int event_fd;
@@ -119,8 +123,20 @@ int fake_device_adopt(struct fake_device *fake);
 void fake_device_raise(struct fake_device *fake, unsigned type, unsigned vector);
 void fake_device_lower(struct fake_device *fake);
 
-/** The memory that the device reaches at @iova for @prot, or NULL. */
+/** The memory that the device reaches at @iova for @prot, or NULL. A device in a thread of
+ *  its own calls it, and is done with the memory, under the lock. */
 void *fake_device_reach(struct fake_device *fake, uint64_t iova, uint64_t len, unsigned prot);
+
+/** Run the device in a thread of its own: again and again, without the lock, @rung looks
+ *  whether there is something to do; while the device is bus master, @turn does it, under
+ *  the lock. Until it is stopped, which closing the device does first. Returns -errno. */
+int fake_device_start(struct fake_device *fake, bool (*rung)(const struct fake_device *fake),
+		      void (*turn)(struct fake_device *fake));
+void fake_device_stop(struct fake_device *fake);
+/** Do now what that thread would find to do; whether it was something. A message access
+ *  comes after the doorbells that were rung before it, for a bus keeps the order of posted
+ *  writes (PCI 3.0, 3.2.5). */
+bool fake_device_heed(struct fake_device *fake);
 
 /** Queue an event for dispatch. */
 void fake_device_event(struct fake_device *fake, unsigned type, uint64_t detail);

@@ -45,11 +45,11 @@ static bool keep_back(struct nvme_stub *stub, struct nvme_stub_cq *cq)
 
 void nvme_stub_coalesced(struct nvme_stub *stub)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	for (unsigned i = 1; i <= STUB_QUEUES; i++)
 		if (stub->cq[i].quiet)
 			signal_vector(stub, &stub->cq[i]);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 void nvme_stub_post(struct nvme_stub *stub, uint16_t cqid, struct nvme_cqe cqe)
@@ -128,7 +128,7 @@ unsigned nvme_stub_held(struct nvme_stub *stub)
 
 void nvme_stub_release(struct nvme_stub *stub, unsigned n)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	for (unsigned i = 0; i < STUB_HELD; i++) {
 		struct nvme_cmd cmd = stub->held[i].cmd;
 		uint16_t sqid = stub->held[i].sqid;
@@ -139,7 +139,7 @@ void nvme_stub_release(struct nvme_stub *stub, unsigned n)
 		execute(stub, sqid, &cmd);
 		break;
 	}
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 static struct nvme_cmd decode(const struct nvme_cmd *at)
@@ -227,7 +227,20 @@ static void map_doorbells(struct nvme_stub *stub)
 	bar->nareas = 1;
 	bar->area[0].off = NVME_REG_DOORBELL + PAGE;
 	bar->area[0].len = stub->opts.queues * PAGE;
-	memset(mapped_doorbell(stub, 1, false), 0xff, bar->area[0].len);
+}
+
+/* What was rung before a reset is not heeded after it. */
+static void silence_doorbells(struct nvme_stub *stub)
+{
+	const struct fake_bar *bar = &stub->fake->bar[0];
+
+	if (bar->nareas)
+		memset(mapped_doorbell(stub, 1, false), 0xff, bar->area[0].len);
+}
+
+static bool is_rung(struct nvme_stub *stub, unsigned qid, bool is_cq)
+{
+	return __atomic_load_n(mapped_doorbell(stub, qid, is_cq), __ATOMIC_RELAXED) != NOT_RUNG;
 }
 
 static void heed(struct nvme_stub *stub, unsigned qid, bool is_cq)
@@ -242,12 +255,27 @@ static void heed(struct nvme_stub *stub, unsigned qid, bool is_cq)
 
 void nvme_stub_run(struct nvme_stub *stub)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	for (unsigned qid = 1; stub->opts.mapped && qid <= stub->opts.queues; qid++) {
 		heed(stub, qid, true); /* it makes room for what the other starts */
 		heed(stub, qid, false);
 	}
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
+}
+
+static bool any_is_rung(const struct fake_device *fake)
+{
+	struct nvme_stub *stub = fake->user;
+
+	for (unsigned qid = 1; qid <= stub->opts.queues; qid++)
+		if (is_rung(stub, qid, true) || is_rung(stub, qid, false))
+			return true;
+	return false;
+}
+
+static void take_turn(struct fake_device *fake)
+{
+	nvme_stub_run(fake->user);
 }
 
 /* ---- registers ---- */
@@ -263,6 +291,7 @@ static void reset(struct nvme_stub *stub)
 	memset(stub->not_coalesced, 0, sizeof(stub->not_coalesced));
 	stub->csts = 0;
 	stub->intms = 0;
+	silence_doorbells(stub);
 	update_pin(stub);
 }
 
@@ -341,7 +370,8 @@ static bool access_bar(struct fake_device *fake, unsigned index, uint64_t off, u
 
 	if (index != R3_REGION_BAR0)
 		return false;
-	pthread_mutex_lock(&stub->lock);
+	fake_device_heed(fake);
+	pthread_mutex_lock(&stub->fake->lock);
 	if (off >= NVME_REG_DOORBELL && write) {
 		doorbell(stub, off, (uint32_t)*value);
 	} else if (write) {
@@ -351,7 +381,7 @@ static bool access_bar(struct fake_device *fake, unsigned index, uint64_t off, u
 		if (stub->hooks && stub->hooks->read)
 			stub->hooks->read(stub, off, value);
 	}
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 	return true;
 }
 
@@ -366,9 +396,9 @@ static void stub_close(struct r3_device *dev)
 {
 	struct nvme_stub *stub = stub_of(dev);
 
+	fake_device_stop(stub->fake);
 	for (unsigned i = 0; i < STUB_NAMESPACES; i++)
 		free(stub->ns[i].data);
-	pthread_mutex_destroy(&stub->lock);
 	stub->below->close(dev);
 	free(stub);
 }
@@ -377,10 +407,10 @@ static int stub_reset(struct r3_device *dev, enum r3_reset how)
 {
 	struct nvme_stub *stub = stub_of(dev);
 
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	stub->cc = 0;
 	reset(stub);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 	return stub->below->reset(dev, how);
 }
 
@@ -398,6 +428,7 @@ static struct nvme_stub_opts defaults(const struct nvme_stub_opts *opts)
 		all.queues = 8;
 	if (!all.mqes)
 		all.mqes = 1023;
+	all.mapped |= all.thread;
 	if (!all.bar)
 		all.bar = all.mapped ? (uint64_t)(STUB_QUEUES * 2) * PAGE : 16384;
 	return all;
@@ -408,7 +439,6 @@ struct nvme_stub *nvme_stub_new(const struct nvme_stub_opts *opts, struct r3_clo
 	const struct r3_open_opts open = {.size = sizeof(open), .clock = clock};
 	struct nvme_stub *stub = calloc(1, sizeof(*stub));
 	struct fake_device *fake = fake_device_new(&open);
-	pthread_mutexattr_t attr;
 
 	if (!stub || !fake)
 		abort();
@@ -418,18 +448,12 @@ struct nvme_stub *nvme_stub_new(const struct nvme_stub_opts *opts, struct r3_clo
 	stub->ops = *fake->base.ops;
 	stub->ops.close = stub_close;
 	stub->ops.reset = stub_reset;
-	/* hooks call the stub */
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&stub->lock, &attr);
-	pthread_mutexattr_destroy(&attr);
 
 	/* CQR, TO 1 s, the NVM command set, one page size */
 	stub->cap = stub->opts.mqes | UINT64_C(1) << 16 | UINT64_C(2) << 24 |
 		    (uint64_t)NVME_CAP_CSS_NVM << 37 | (uint64_t)stub->opts.mps * 0x11 << 48;
 	if (stub->opts.mapped)
 		stub->cap |= (uint64_t)MAPPED_DSTRD << 32;
-	reset(stub);
 	for (unsigned i = 0; i < stub->opts.namespaces; i++) {
 		struct nvme_stub_ns *ns = &stub->ns[i];
 
@@ -451,7 +475,9 @@ struct nvme_stub *nvme_stub_new(const struct nvme_stub_opts *opts, struct r3_clo
 		abort();
 	if (stub->opts.mapped)
 		map_doorbells(stub);
-	if (fake_device_adopt(fake) < 0)
+	reset(stub);
+	if (fake_device_adopt(fake) < 0 ||
+	    (stub->opts.thread && fake_device_start(fake, any_is_rung, take_turn) < 0))
 		abort();
 	return stub;
 }

@@ -17,7 +17,6 @@
 
 #include "fake/fake_device.h"
 
-#include <pthread.h>
 #include <ring3/spec/nvme.h>
 
 #define STUB_QUEUES     64 /* of I/O, most */
@@ -51,6 +50,7 @@ struct nvme_stub_opts {
 	uint8_t sgl;  /* NVME_SGLS_ANY or _DWORD; 0: none */
 	bool null;    /* nothing is kept or copied */
 	bool mapped;  /* doorbells of I/O queues are stores to memory; see nvme_stub_run() */
+	bool thread;  /* a thread of the device's own calls that; implies mapped */
 	uint64_t bar; /* bytes of BAR 0; 0: 16 KiB, or what the doorbells take */
 };
 
@@ -80,7 +80,6 @@ struct nvme_stub {
 	const struct nvme_stub_hooks *hooks; /* may be NULL */
 	void *user;                          /* the test's */
 	struct nvme_stub_opts opts;
-	pthread_mutex_t lock;
 
 	/* registers */
 	uint64_t cap, asq, acq;

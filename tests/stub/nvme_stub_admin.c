@@ -19,11 +19,11 @@ static void send_event(struct nvme_stub *stub)
 
 void nvme_stub_event(struct nvme_stub *stub, unsigned type, unsigned info, uint8_t lid)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	stub->event = type | info << 8 | (uint32_t)lid << 16;
 	stub->event_pending = true;
 	send_event(stub);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 /* ---- admin commands ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Between the files of the stub; all of it runs under its lock. */
+/* Between the files of the stub; all of it runs under the lock of the fake device. */
 #ifndef NVME_STUB_PARTS_H
 #define NVME_STUB_PARTS_H
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The addresses "stub:nvme[,key=value]" and "stub:virtio-blk[,key=value]" for a test
- * program linked with -Wl,--wrap=r3_device_open_parsed, so that whatever takes an address
- * runs on a stub. The keys are the members of struct nvme_stub_opts and virtio_stub_opts,
- * and the names of virtio's feature bits.
+ * The addresses "stub:nvme[,key=value]", "stub:virtio-blk[,key=value]" and "fake:VARIANT" for
+ * a test program linked with -Wl,--wrap=r3_device_open_parsed, so that whatever takes an
+ * address runs on a stub. The keys are the members of struct nvme_stub_opts and
+ * virtio_stub_opts, and the names of virtio's feature bits.
  */
+#include "fake/fake_variant.h"
 #include "stub/nvme_stub.h"
 #include "stub/virtio_stub.h"
 
 #include <errno.h>
 #include <ring3/error.h>
+#include <stdlib.h>
 #include <string.h>
 
 int __real_r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
@@ -53,17 +55,18 @@ static const struct number nvme_number[NUMBERS] = {
 
 static int open_nvme(const struct r3_params *params, struct r3_clock *clock, struct r3_device **out)
 {
-	const char *known[NUMBERS + 3] = {"sgl", "intx"};
+	const char *known[NUMBERS + 4] = {"sgl", "intx", "thread"};
 	uint64_t value[NUMBERS];
-	bool sgl = false, intx = false;
+	bool sgl = false, intx = false, thread = false;
 	int rc;
 
 	for (unsigned i = 0; i < NUMBERS; i++)
-		known[2 + i] = nvme_number[i].key;
+		known[3 + i] = nvme_number[i].key;
 	if ((rc = r3_params_check(params, "stub:nvme", known)) < 0 ||
 	    (rc = parse_numbers(params, nvme_number, NUMBERS, value)) < 0 ||
 	    (rc = r3_params_flag(params, "sgl", &sgl)) < 0 ||
-	    (rc = r3_params_flag(params, "intx", &intx)) < 0)
+	    (rc = r3_params_flag(params, "intx", &intx)) < 0 ||
+	    (rc = r3_params_flag(params, "thread", &thread)) < 0)
 		return rc;
 	const struct nvme_stub_opts opts = {
 		.namespaces = (unsigned)value[NAMESPACES],
@@ -76,6 +79,7 @@ static int open_nvme(const struct r3_params *params, struct r3_clock *clock, str
 		.mdts = (uint8_t)value[MDTS],
 		.mps = (uint8_t)value[MPS],
 		.sgl = sgl ? NVME_SGLS_ANY : 0,
+		.thread = thread,
 	};
 	*out = nvme_stub_device(nvme_stub_new(&opts, clock));
 	return 0;
@@ -130,18 +134,19 @@ static const struct {
 static int open_virtio(const struct r3_params *params, struct r3_clock *clock,
 		       struct r3_device **out)
 {
-	const char *known[V_NUMBERS + FEATURES + 2] = {"intx"};
+	const char *known[V_NUMBERS + FEATURES + 3] = {"intx", "thread"};
 	uint64_t value[V_NUMBERS], features = VIRTIO_STUB_FEATURES;
-	bool intx = false;
+	bool intx = false, thread = false;
 	int rc;
 
 	for (unsigned i = 0; i < V_NUMBERS; i++)
-		known[1 + i] = virtio_number[i].key;
+		known[2 + i] = virtio_number[i].key;
 	for (unsigned i = 0; i < FEATURES; i++)
-		known[1 + V_NUMBERS + i] = feature[i].key;
+		known[2 + V_NUMBERS + i] = feature[i].key;
 	if ((rc = r3_params_check(params, "stub:virtio-blk", known)) < 0 ||
 	    (rc = parse_numbers(params, virtio_number, V_NUMBERS, value)) < 0 ||
-	    (rc = r3_params_flag(params, "intx", &intx)) < 0)
+	    (rc = r3_params_flag(params, "intx", &intx)) < 0 ||
+	    (rc = r3_params_flag(params, "thread", &thread)) < 0)
 		return rc;
 	for (unsigned i = 0; i < FEATURES; i++) {
 		uint64_t mask = VIRTIO_FEATURE(feature[i].bit);
@@ -166,6 +171,7 @@ static int open_virtio(const struct r3_params *params, struct r3_clock *clock,
 		.blk_size = (unsigned)value[V_BLK_SIZE],
 		.batch = (unsigned)value[V_BATCH],
 		.strict = true,
+		.thread = thread,
 	};
 	*out = virtio_stub_device(virtio_stub_new(&opts, clock));
 	return 0;
@@ -175,12 +181,22 @@ int __wrap_r3_device_open_parsed(const struct r3_address *address, const struct 
 				 struct r3_device **out)
 {
 	struct r3_clock *clock = opts ? opts->clock : NULL;
+	struct r3_device *dev = NULL;
+	int rc;
 
+	if (strcmp(address->scheme, "fake") == 0)
+		return fake_variant_open(address, opts, out);
 	if (strcmp(address->scheme, "stub") != 0)
 		return __real_r3_device_open_parsed(address, opts, out);
 	if (strcmp(address->rest.head, "nvme") == 0)
-		return open_nvme(&address->rest, clock, out);
-	if (strcmp(address->rest.head, "virtio-blk") == 0)
-		return open_virtio(&address->rest, clock, out);
-	return r3_error_set(EINVAL, "stub:%s: it is nvme or virtio-blk", address->rest.head);
+		rc = open_nvme(&address->rest, clock, &dev);
+	else if (strcmp(address->rest.head, "virtio-blk") == 0)
+		rc = open_virtio(&address->rest, clock, &dev);
+	else
+		rc = r3_error_set(EINVAL, "stub:%s: it is nvme or virtio-blk", address->rest.head);
+	if (rc)
+		return rc;
+	free(dev->address); /* it was adopted under a name of its own */
+	dev->address = NULL;
+	return r3_device_wrap(dev, address, out);
 }

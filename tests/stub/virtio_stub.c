@@ -45,30 +45,30 @@ void *virtio_stub_reach(struct virtio_stub *stub, uint64_t addr, uint64_t len, u
 
 void virtio_stub_config_changed(struct virtio_stub *stub)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	if (stub->status & VIRTIO_STATUS_DRIVER_OK)
 		virtio_stub_interrupt(stub, stub->config_vector, VIRTIO_PCI_ISR_CONFIG);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 void virtio_stub_resize(struct virtio_stub *stub, uint64_t sectors)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	/* the memory is as large as it was at first */
 	stub->capacity = stub->data && sectors > stub->opts.size / VIRTIO_BLK_SECTOR_SIZE
 				 ? stub->opts.size / VIRTIO_BLK_SECTOR_SIZE
 				 : sectors;
 	stub->generation++;
 	virtio_stub_config_changed(stub);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 void virtio_stub_needs_reset(struct virtio_stub *stub)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	stub->status |= VIRTIO_STATUS_DEVICE_NEEDS_RESET;
 	virtio_stub_config_changed(stub);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 void virtio_stub_reset(struct virtio_stub *stub)
@@ -153,6 +153,7 @@ static void stub_close(struct r3_device *dev)
 {
 	struct virtio_stub *stub = stub_of(dev);
 
+	fake_device_stop(stub->fake);
 	if (stub->opts.strict && (stub->mistakes || stub->faults)) {
 		fprintf(stderr, "virtio stub: %u faults, %u mistakes of the driver: %s\n",
 			stub->faults, stub->mistakes, stub->mistake ? stub->mistake : "none");
@@ -161,7 +162,6 @@ static void stub_close(struct r3_device *dev)
 	for (unsigned i = 0; i < stub->opts.queues; i++)
 		free(stub->queue[i].turn);
 	free(stub->data);
-	pthread_mutex_destroy(&stub->lock);
 	stub->below->close(dev);
 	free(stub);
 }
@@ -170,9 +170,9 @@ static int stub_reset(struct r3_device *dev, enum r3_reset how)
 {
 	struct virtio_stub *stub = stub_of(dev);
 
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	virtio_stub_reset(stub);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 	return stub->below->reset(dev, how);
 }
 
@@ -182,6 +182,7 @@ static struct virtio_stub_opts defaults(const struct virtio_stub_opts *opts)
 
 	if (!all.features)
 		all.features = VIRTIO_STUB_FEATURES;
+	all.mapped |= all.thread;
 	if (!all.size)
 		all.size = 16 << 20;
 	if (!all.queues)
@@ -205,7 +206,6 @@ struct virtio_stub *virtio_stub_new(const struct virtio_stub_opts *opts, struct 
 	unsigned flags = R3_REGION_READ | R3_REGION_WRITE | R3_REGION_64BIT;
 	struct virtio_stub *stub = calloc(1, sizeof(*stub));
 	struct fake_device *fake = fake_device_new(&open);
-	pthread_mutexattr_t attr;
 
 	if (!stub || !fake)
 		abort();
@@ -215,11 +215,6 @@ struct virtio_stub *virtio_stub_new(const struct virtio_stub_opts *opts, struct 
 	stub->ops = *fake->base.ops;
 	stub->ops.close = stub_close;
 	stub->ops.reset = stub_reset;
-	/* hooks call the stub, and so does it itself */
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&stub->lock, &attr);
-	pthread_mutexattr_destroy(&attr);
 
 	stub->offered = stub->opts.features;
 	stub->capacity = stub->opts.size / VIRTIO_BLK_SECTOR_SIZE;
@@ -238,7 +233,9 @@ struct virtio_stub *virtio_stub_new(const struct virtio_stub_opts *opts, struct 
 		fake->bar[0].area[0].len = VIRTIO_STUB_PART;
 	}
 	virtio_stub_reset(stub);
-	if (fake_device_adopt(fake) < 0)
+	if (fake_device_adopt(fake) < 0 ||
+	    (stub->opts.thread &&
+	     fake_device_start(fake, virtio_stub_notified, virtio_stub_turn) < 0))
 		abort();
 	return stub;
 }

@@ -17,7 +17,6 @@
 
 #include "fake/fake_device.h"
 
-#include <pthread.h>
 #include <ring3/spec/virtio_blk.h>
 #include <ring3/spec/virtio_pci.h>
 
@@ -86,6 +85,7 @@ struct virtio_stub_opts {
 	bool null;         /* nothing is kept or copied */
 	bool strict;       /* a driver with mistakes aborts the test when it closes */
 	bool mapped;       /* notifications are stores to memory; see virtio_stub_run() */
+	bool thread;       /* a thread of the device's own calls that; implies mapped */
 };
 
 struct virtio_stub_queue {
@@ -107,7 +107,6 @@ struct virtio_stub {
 	const struct virtio_stub_hooks *hooks; /* may be NULL */
 	void *user;                            /* the test's */
 	struct virtio_stub_opts opts;
-	pthread_mutex_t lock;
 
 	/* registers */
 	uint64_t offered, accepted;

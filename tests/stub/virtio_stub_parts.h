@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Between the files of the stub; all of it runs under its lock. */
+/* Between the files of the stub; all of it runs under the lock of the fake device. */
 #ifndef VIRTIO_STUB_PARTS_H
 #define VIRTIO_STUB_PARTS_H
 
@@ -30,6 +30,9 @@ void *virtio_stub_reach(struct virtio_stub *stub, uint64_t addr, uint64_t len, u
 
 /** As after power-on, but for what the device is. */
 void virtio_stub_reset(struct virtio_stub *stub);
+/** What runs the fake device in a thread of its own, where notifications are mapped. */
+bool virtio_stub_notified(const struct fake_device *fake);
+void virtio_stub_turn(struct fake_device *fake);
 /** The access hook of the fake device: BAR 0. */
 bool virtio_stub_access(struct fake_device *fake, unsigned index, uint64_t off, unsigned width,
 			uint64_t *value, bool write);

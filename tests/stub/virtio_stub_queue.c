@@ -256,7 +256,7 @@ unsigned virtio_stub_held(struct virtio_stub *stub)
 
 void virtio_stub_release(struct virtio_stub *stub, unsigned n)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	for (unsigned i = 0; i < VIRTIO_STUB_HELD; i++) {
 		struct virtio_stub_queue *q = &stub->queue[stub->held[i].buf.queue];
 
@@ -268,31 +268,31 @@ void virtio_stub_release(struct virtio_stub *stub, unsigned n)
 			finish(stub, q);
 		break;
 	}
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 void virtio_stub_quiet(struct virtio_stub *stub, unsigned queue, bool quiet)
 {
 	struct virtio_stub_queue *q = &stub->queue[queue];
 
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	q->quiet = quiet;
 	if (works(stub, q))
 		layout_of(stub)->want(stub, q);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 void virtio_stub_post(struct virtio_stub *stub, unsigned queue, struct virtio_stub_used used)
 {
 	struct virtio_stub_queue *q = &stub->queue[queue];
 
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	used.copies = 1;
 	if (works(stub, q)) {
 		put(stub, q, &used, 1);
 		finish(stub, q);
 	}
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 /* ---- life of a queue ---- */

@@ -248,14 +248,18 @@ static uint64_t isr_read(struct virtio_stub *stub)
 	return isr;
 }
 
+static uint64_t place_of(unsigned queue)
+{
+	return (VIRTIO_STUB_QUEUES - queue) * VIRTIO_STUB_MULTIPLIER;
+}
+
 static void notify(struct virtio_stub *stub, uint64_t off, unsigned width, uint64_t value)
 {
 	struct virtio_stub_queue *q = &stub->queue[value % VIRTIO_STUB_QUEUES];
 	unsigned before = stub->requests;
 
 	stub->notifications++;
-	if (width != 2 || value >= stub->opts.queues ||
-	    off != (VIRTIO_STUB_QUEUES - value) * VIRTIO_STUB_MULTIPLIER)
+	if (width != 2 || value >= stub->opts.queues || off != place_of((unsigned)value))
 		virtio_stub_mistake(stub, "a notification at a place that is not its queue's");
 	else if (!q->enabled || !(stub->status & VIRTIO_STATUS_DRIVER_OK))
 		virtio_stub_mistake(stub, "a notification of a queue that does not work yet");
@@ -264,23 +268,43 @@ static void notify(struct virtio_stub *stub, uint64_t off, unsigned width, uint6
 	stub->needless += q->quiet || before == stub->requests;
 }
 
+static uint16_t *mapped_place(const struct virtio_stub *stub, unsigned queue)
+{
+	uint8_t *bar = r3_mem_addr(stub->fake->bar[0].mem);
+
+	return (uint16_t *)(bar + VIRTIO_STUB_NOTIFY + place_of(queue));
+}
+
+bool virtio_stub_notified(const struct fake_device *fake)
+{
+	const struct virtio_stub *stub = fake->user;
+
+	for (unsigned i = 0; i < stub->opts.queues; i++)
+		if (__atomic_load_n(mapped_place(stub, i), __ATOMIC_RELAXED) != NOT_WRITTEN)
+			return true;
+	return false;
+}
+
+void virtio_stub_turn(struct fake_device *fake)
+{
+	virtio_stub_run(fake->user);
+}
+
 void virtio_stub_run(struct virtio_stub *stub)
 {
-	uint8_t *page = (uint8_t *)r3_mem_addr(stub->fake->bar[0].mem) + VIRTIO_STUB_NOTIFY;
-
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	for (unsigned i = 0; i < stub->opts.queues; i++) {
-		uint64_t off = (VIRTIO_STUB_QUEUES - i) * VIRTIO_STUB_MULTIPLIER;
-		uint16_t *at = (uint16_t *)(page + off), value = NOT_WRITTEN;
+		uint16_t value = NOT_WRITTEN;
 
 		if (stub->opts.mapped)
-			value = __atomic_exchange_n(at, NOT_WRITTEN, __ATOMIC_ACQ_REL);
+			value = __atomic_exchange_n(mapped_place(stub, i), NOT_WRITTEN,
+						    __ATOMIC_ACQ_REL);
 		if (value != NOT_WRITTEN)
-			notify(stub, off, sizeof(value), R3_LE16(value));
+			notify(stub, place_of(i), sizeof(value), R3_LE16(value));
 		else if (!stub->opts.mapped || stub->queue[i].quiet)
 			virtio_stub_serve(stub, i);
 	}
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 /* ---- the BAR ---- */
@@ -293,7 +317,8 @@ bool virtio_stub_access(struct fake_device *fake, unsigned index, uint64_t off, 
 
 	if (index != R3_REGION_BAR0)
 		return false;
-	pthread_mutex_lock(&stub->lock);
+	fake_device_heed(fake);
+	pthread_mutex_lock(&stub->fake->lock);
 	switch (off - in_part) {
 	case VIRTIO_STUB_COMMON:
 		if (write)
@@ -321,6 +346,6 @@ bool virtio_stub_access(struct fake_device *fake, unsigned index, uint64_t off, 
 	}
 	if (!write && stub->hooks && stub->hooks->read)
 		stub->hooks->read(stub, off, width, value);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 	return true;
 }

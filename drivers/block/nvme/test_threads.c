@@ -5,9 +5,9 @@
 
 static void fail_controller(struct bed *bed)
 {
-	pthread_mutex_lock(&bed->stub->lock);
+	pthread_mutex_lock(&bed->stub->fake->lock);
 	bed->stub->csts |= NVME_CSTS_CFS;
-	pthread_mutex_unlock(&bed->stub->lock);
+	pthread_mutex_unlock(&bed->stub->fake->lock);
 }
 
 /* A controller that takes its time to come back, which the threads use. */
@@ -15,9 +15,9 @@ static void take_time(struct nvme_stub *stub, uint8_t cns, uint32_t nsid, void *
 {
 	const struct timespec ts = {.tv_nsec = 300000};
 
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 	nanosleep(&ts, NULL);
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 }
 
 static void test_resets_under_load(void **state)

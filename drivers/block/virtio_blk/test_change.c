@@ -73,10 +73,10 @@ static void *work(void *arg)
 
 static void change(struct virtio_stub *stub, uint64_t *random, uint64_t size)
 {
-	pthread_mutex_lock(&stub->lock);
+	pthread_mutex_lock(&stub->fake->lock);
 	stub->writeback = (uint8_t)test_random_below(random, 2);
 	virtio_stub_resize(stub, size / VIRTIO_BLK_SECTOR_SIZE);
-	pthread_mutex_unlock(&stub->lock);
+	pthread_mutex_unlock(&stub->fake->lock);
 }
 
 static void test_under_threads(void **state)
