@@ -25,9 +25,10 @@
 #define R3_VFIO_USER_MESSAGE_MAX(xfer) \
 	(sizeof(struct vfio_user_header) + sizeof(struct vfio_user_region_access) + (xfer))
 
-/** Most regions and interrupt indexes that a client of ours believes in. */
-#define R3_VFIO_USER_REGIONS 32
-#define R3_VFIO_USER_IRQS    16
+/** What a client of ours believes in: regions, interrupt indexes, vectors of one. */
+#define R3_VFIO_USER_REGIONS 128
+#define R3_VFIO_USER_IRQS    64
+#define R3_VFIO_USER_VECTORS 2048 /* an MSI-X table's (PCI 3.0, 6.8.2.3) */
 
 /** A received message, whose header r3_vfio_user_check_header() has passed. */
 struct r3_vfio_user_msg {
@@ -109,7 +110,8 @@ int r3_vfio_user_get_region_read(const struct r3_vfio_user_msg *msg, uint32_t xf
 int r3_vfio_user_get_region_write(const struct r3_vfio_user_msg *msg, uint32_t xfer,
 				  struct vfio_user_region_access *out, const unsigned char **data);
 
-/** *n writes, of which r3_vfio_user_get_write() copies out number @i < *n, checked as above. */
+/** *n writes, of which r3_vfio_user_get_write() copies out number @i < *n, checked as above.
+ *  More bytes may follow: QEMU sends its array whole. */
 int r3_vfio_user_get_write_multi(const struct r3_vfio_user_msg *msg, uint64_t *n);
 int r3_vfio_user_get_write(const struct r3_vfio_user_msg *msg, uint64_t i,
 			   struct vfio_user_write_single *out);
@@ -118,7 +120,8 @@ int r3_vfio_user_get_write(const struct r3_vfio_user_msg *msg, uint64_t i,
 int r3_vfio_user_get_reset(const struct r3_vfio_user_msg *msg);
 
 /** VFIO_USER_DIRTY_PAGES, VFIO_USER_DEVICE_FEATURE, VFIO_USER_MIG_DATA_*, and any command that
- *  is unknown or not the receiver's: always fails. ENOTSUP well-formed, and not supported. */
+ *  is unknown or not the receiver's: always fails. ENOTSUP unknown, or well-formed and not
+ *  supported. */
 int r3_vfio_user_get_unsupported(const struct r3_vfio_user_msg *msg);
 
 /* ---- requests, as the client receives them ---- */
@@ -131,13 +134,15 @@ int r3_vfio_user_get_dma_write(const struct r3_vfio_user_msg *msg, uint32_t xfer
 
 /* ---- replies without an error, which r3_vfio_user_check_reply() has passed ----
  * All fail with EPROTO: a server (for DMA_READ and DMA_WRITE a client) that answers so is not
- * believed further. @asked is what was requested. */
+ * believed further. @asked is what was requested. Where servers differ the answer is taken:
+ * an offset, a region or an address that is not echoed, a count of 0 for a write (drafts), an
+ * unmap that repeats nothing. */
 
 /** Nothing but the header: DMA_MAP, SET_IRQS, RESET. */
 int r3_vfio_user_got_nothing(const struct r3_vfio_user_msg *msg);
 int r3_vfio_user_got_dma_unmap(const struct r3_vfio_user_msg *msg,
 			       const struct vfio_user_dma_unmap *asked);
-/** At least the regions and interrupts of no device, at most R3_VFIO_USER_REGIONS and _IRQS. */
+/** At most R3_VFIO_USER_REGIONS and R3_VFIO_USER_IRQS. */
 int r3_vfio_user_got_device_info(const struct r3_vfio_user_msg *msg,
 				 struct vfio_user_device_info *out);
 /** The capabilities are for r3_vfio_user_sparse(). Where @out->argsz exceeds @asked->argsz the
@@ -157,6 +162,7 @@ int r3_vfio_user_got_region_io_fds(const struct r3_vfio_user_msg *msg,
 int r3_vfio_user_got_sub_region(const struct r3_vfio_user_msg *msg,
 				const struct vfio_user_region_io_fds *info, uint32_t i,
 				struct vfio_user_sub_region *out);
+/** At most R3_VFIO_USER_VECTORS. */
 int r3_vfio_user_got_irq_info(const struct r3_vfio_user_msg *msg, const struct vfio_irq_info *asked,
 			      struct vfio_irq_info *out);
 /** *data points to @asked->count bytes of the message. */
