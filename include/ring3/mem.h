@@ -29,11 +29,20 @@ enum r3_mem_flags {
 R3_API int r3_mem_create(const char *name, uint64_t size, unsigned flags, struct r3_mem **out);
 
 /** Map @len bytes at @off of somebody else's file. The fd is duplicated; the
- *  caller keeps its own. @off and @len are multiples of the page size.
+ *  caller keeps its own. @off and @len are multiples of the page size (of
+ *  the file's, where those are huge).
  *  Errors: EINVAL misaligned or beyond the file's end; EPERM the file can still
  *  shrink (no F_SEAL_SHRINK), which would let its owner kill us by SIGBUS, and
  *  R3_MEM_UNSEALED is not among the @flags; ENOMEM; EMFILE. */
 R3_API int r3_mem_import(int fd, uint64_t off, uint64_t len, unsigned flags, struct r3_mem **out);
+
+/** For programs that import memory with R3_MEM_UNSEALED: survive its owner's shrinking it.
+ *  Installs a handler of SIGBUS for the whole process, once. A fault in memory imported so
+ *  after this call puts a page of zeroes where the file has none any more, in this process
+ *  alone, and the access goes on; every other fault goes to the handler that was there
+ *  before. Threads need not know.
+ *  Errors: those of sigaction(). */
+R3_API int r3_sigbus_enable(void);
 
 R3_API struct r3_mem *r3_mem_ref(struct r3_mem *mem);
 R3_API void r3_mem_unref(struct r3_mem *mem); /* NULL is allowed */

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Memory that can be given to devices and processes: sealed, so that nobody who holds the
  * fd can take pages away under a mapping. */
+#include "mem/sigbus.h"
+
 #include <ring3/error.h>
 #include <ring3/mem.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define HUGE_PAGE (UINT64_C(2) << 20)
@@ -20,11 +24,21 @@ struct r3_mem {
 	uint64_t fd_off;
 	void *addr;
 	uint64_t size;
+	bool watched; /* its pages may be taken away: sigbus.h */
 };
 
 static uint64_t page_size(void)
 {
 	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A file of huge pages can be mapped, and unmapped, by those only. */
+static uint64_t file_page_size(int fd, const struct stat *st)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)st->st_blksize
+								     : page_size();
 }
 
 static uint64_t round_up(uint64_t size, uint64_t granule)
@@ -106,15 +120,17 @@ int r3_mem_create(const char *name, uint64_t size, unsigned flags, struct r3_mem
 int r3_mem_import(int fd, uint64_t off, uint64_t len, unsigned flags, struct r3_mem **out)
 {
 	struct stat st;
+	uint64_t page;
 
 	if (flags & ~(unsigned)R3_MEM_UNSEALED)
 		return r3_error_set(EINVAL, "fd %d: unknown flags %#x", fd, flags);
-	if (off % page_size() || len % page_size() || !len)
-		return r3_error_set(EINVAL,
-				    "fd %d: offset %ju and length %ju are not whole pages of %ju",
-				    fd, (uintmax_t)off, (uintmax_t)len, (uintmax_t)page_size());
 	if (fstat(fd, &st))
 		return r3_error_set(errno, "fd %d: %m", fd);
+	page = file_page_size(fd, &st);
+	if (off % page || len % page || !len)
+		return r3_error_set(EINVAL,
+				    "fd %d: offset %ju and length %ju are not whole pages of %ju",
+				    fd, (uintmax_t)off, (uintmax_t)len, (uintmax_t)page);
 	if (len > (uint64_t)st.st_size || off > (uint64_t)st.st_size - len)
 		return r3_error_set(EINVAL,
 				    "fd %d: %ju bytes at %ju are beyond the file's end at %ju", fd,
@@ -134,6 +150,14 @@ int r3_mem_import(int fd, uint64_t off, uint64_t len, unsigned flags, struct r3_
 		errno = -rc;
 		return r3_error_set(-rc, "fd %d: cannot map it: %m", fd);
 	}
+	if (flags & R3_MEM_UNSEALED && r3_sigbus_enabled()) {
+		rc = r3_sigbus_watch((*out)->addr, len, page);
+		if (rc) {
+			r3_mem_unref(*out);
+			return r3_error_prefix(rc, "fd %d", fd);
+		}
+		(*out)->watched = true;
+	}
 	return 0;
 }
 
@@ -147,6 +171,8 @@ void r3_mem_unref(struct r3_mem *mem)
 {
 	if (!mem || __atomic_sub_fetch(&mem->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	if (mem->watched)
+		r3_sigbus_unwatch(mem->addr);
 	munmap(mem->addr, mem->size);
 	close(mem->fd);
 	free(mem);
