@@ -9,6 +9,41 @@
 #include <errno.h>
 #include <ring3/error.h>
 
+/* A split ring's counters say how often the index has moved; all three are there. */
+static int resume_split(struct r3_virtqd *q, uint16_t place)
+{
+	uint16_t used = r3_ring_load16(&q->used->idx);
+
+	if (used != place)
+		return r3_error_set(EPROTO,
+				    "%s: queue %u: it is to go on at %u, and of the chains before "
+				    "that only %u have been used",
+				    q->name, q->index, place, used);
+	q->fetched = q->completed = q->published = place;
+	q->avail_seen = place;
+	return 0;
+}
+
+static int resume_packed(struct r3_virtqd *q, uint16_t place)
+{
+	bool wrap = place & PVIRTQ_EVENT_WRAP;
+
+	q->next = q->used_at = place & (PVIRTQ_EVENT_WRAP - 1);
+	if (q->next >= q->size)
+		return r3_error_set(EINVAL, "%s: queue %u: it is to go on at descriptor %u of %u",
+				    q->name, q->index, q->next, q->size);
+	q->avail_flags = wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
+	q->used_flags = wrap ? R3_VIRTQ_AVAIL_USED : 0;
+	return 0;
+}
+
+uint16_t r3_virtqd_place(const struct r3_virtqd *q)
+{
+	if (!q->packed)
+		return (uint16_t)q->fetched;
+	return (uint16_t)(q->next | (q->avail_flags & VIRTQ_DESC_F_AVAIL ? PVIRTQ_EVENT_WRAP : 0));
+}
+
 int r3_virtqd_init(struct r3_virtqd *q, const struct r3_virtqd_config *config)
 {
 	bool packed = config->features & VIRTIO_FEATURE(VIRTIO_F_RING_PACKED);
@@ -40,7 +75,9 @@ int r3_virtqd_init(struct r3_virtqd *q, const struct r3_virtqd_config *config)
 		.translate = config->translate,
 		.opaque = config->opaque,
 	};
-	return 0;
+	if (!config->resume)
+		return 0;
+	return packed ? resume_packed(q, config->place) : resume_split(q, config->place);
 }
 
 static void complete_split(struct r3_virtqd *q, const struct r3_virtqd_chain *chain,

@@ -33,6 +33,9 @@ struct r3_virtqd_config {
 	void *desc;        /* the three areas, as r3_virtq_layout() has them */
 	void *driver;
 	void *device;
+	/** Go on where another device has stopped, whose r3_virtqd_place() this is. */
+	bool resume;
+	uint16_t place;
 	r3_virtq_translate *translate;
 	void *opaque;
 };
@@ -89,9 +92,11 @@ struct r3_virtqd_chain {
 	uint64_t in_len;  /* bytes to write */
 };
 
-/** Begin at the beginning of a ring that the driver has set up. Nothing is written. Asks
- *  for notifications, as a zeroed ring does.
- *  Errors: EINVAL a size that the layout cannot have, or an area missing or misaligned. */
+/** Begin at the beginning of a ring that the driver has set up, or where another device
+ *  stopped. Nothing is written. Asks for notifications, as a zeroed ring does.
+ *  Errors: EINVAL a size that the layout cannot have, an area missing or misaligned, or a
+ *  place that the ring does not have; EPROTO chains before that place have never been used,
+ *  so nobody would ever use them. */
 int r3_virtqd_init(struct r3_virtqd *q, const struct r3_virtqd_config *config);
 
 /** Take the next available chain: 1, with its pieces in @sg, those to read first. 0: there
@@ -115,6 +120,11 @@ bool r3_virtqd_arm(struct r3_virtqd *q);
 
 /** No notifications, please. A hint: some may still come. */
 void r3_virtqd_disarm(struct r3_virtqd *q);
+
+/** Where the next chain is fetched: split: the available index; packed: the place in the
+ *  ring, with the driver's wrap counter as its bit 15. All chains fetched are completed and
+ *  published, or whoever goes on from there will miss them. */
+uint16_t r3_virtqd_place(const struct r3_virtqd *q);
 
 /** Chains fetched and not yet completed. */
 static inline uint32_t r3_virtqd_in_flight(const struct r3_virtqd *q)
