@@ -10,4 +10,8 @@ int r3_fd_above_stdio(int *fd);
 /** Close *fd unless it is -1, and make it -1. */
 void r3_fd_close(int *fd);
 
+/** Close all descriptors above 2 but the @n of @keep, which are sorted. For a child between
+ *  fork and exec: async-signal-safe where @most, sysconf(_SC_OPEN_MAX), is given. */
+void r3_fd_close_others(const int *keep, unsigned n, long most);
+
 #endif

@@ -16,7 +16,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split(
 TOP = len(LAYERS)  # lib/all.c, tests, benches, examples: may include anything
 
 # What a tool shares with the servers that it starts; none of it is the library's inside.
-TOOLS_MAY = ('export/', 'host/', 'lib/util/tether.h')
+TOOLS_MAY = ('export/', 'host/', 'lib/util/fd.h', 'lib/util/tether.h')
 
 HEADERS = {
     'api': 'util', 'error': 'util', 'log': 'util', 'clock': 'util', 'version': 'util', 'sg': 'util',

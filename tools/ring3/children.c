@@ -35,8 +35,8 @@ void children_reap(struct children *c)
 			part->was = pid;
 			part->pid = 0;
 			part->status = status;
-		} else if (pid == c->keeper) {
-			c->keeper = 0;
+		} else if (pid == c->keeper.pid) {
+			c->keeper.pid = 0;
 		} else if (pid == c->command) {
 			c->command = 0;
 			c->command_status = status;
@@ -87,7 +87,7 @@ static bool signal_children(struct children *c, int signal)
 	if (!list)
 		return false;
 	while (fscanf(list, "%ld", &pid) == 1) {
-		if (find_part(c, (pid_t)pid) || pid == c->keeper)
+		if (find_part(c, (pid_t)pid) || pid == c->keeper.pid)
 			continue;
 		any = true;
 		kill((pid_t)pid, signal);

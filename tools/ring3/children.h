@@ -6,6 +6,7 @@
 #ifndef TOOLS_RING3_CHILDREN_H
 #define TOOLS_RING3_CHILDREN_H
 
+#include "keeper.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,7 +21,7 @@ struct server_process {
 
 struct children {
 	struct server_process part[PARTS];
-	pid_t keeper;  /* keeper.h; 0: none, or reaped */
+	struct keeper keeper;
 	pid_t command; /* 0: none, or reaped */
 	pid_t group;   /* the command's; stays when it has ended */
 	int command_status;

@@ -96,9 +96,11 @@ int parse_number(const struct args *args, const char *what, const char *text, ui
 
 struct r3_device;
 
-/** Open the device at @address. Errors: those of r3_device_open(); ENODEV too for a block
- *  device that has no registers, such as file:. */
-int device_open(const char *address, struct r3_device **dev);
+struct r3_open_opts;
+
+/** Open the device at @address; @opts may be NULL. Errors: those of r3_device_open(); ENODEV
+ *  too for a block device that has no registers, such as file:. */
+int device_open(const char *address, const struct r3_open_opts *opts, struct r3_device **dev);
 
 /** Help on the program (@command NULL) or on a command, to standard output. */
 int help_write(const struct command *command);

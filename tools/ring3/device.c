@@ -18,7 +18,7 @@ static bool is_block_scheme(const char *scheme)
 	return false;
 }
 
-int device_open(const char *text, struct r3_device **dev)
+int device_open(const char *text, const struct r3_open_opts *opts, struct r3_device **dev)
 {
 	struct r3_address *address;
 	int rc = r3_address_parse(text, &address);
@@ -30,5 +30,5 @@ int device_open(const char *text, struct r3_device **dev)
 				  "%s: is a block device without registers; 'ring3 run' serves it",
 				  address->scheme);
 	r3_address_free(address);
-	return rc < 0 ? rc : r3_device_open(text, NULL, dev);
+	return rc < 0 ? rc : r3_device_open(text, opts, dev);
 }

@@ -19,6 +19,7 @@ extern const struct command command_ls;
 extern const struct command command_peek;
 extern const struct command command_poke;
 extern const struct command command_run;
+extern const struct command command_serve;
 extern const struct command command_show;
 extern const struct command command_version;
 
@@ -30,6 +31,7 @@ const struct command *const commands[] = {
 	&command_peek,
 	&command_poke,
 	&command_run,
+	&command_serve,
 	&command_bench,
 	&command_version,
 	&command_help,

@@ -113,7 +113,7 @@ static int enable_decoding(struct r3_device *dev, const struct r3_region *region
 static int open_region(const struct request *request, struct r3_device **dev,
 		       struct r3_region **region)
 {
-	int rc = device_open(request->address, dev);
+	int rc = device_open(request->address, NULL, dev);
 
 	if (rc < 0)
 		return rc;

@@ -22,7 +22,11 @@ struct session {
 	int failed; /* -errno, with its text set: a server or the device is gone */
 };
 
-#define SESSION_NONE ((struct session){.owner = -1, .signals = -1, .tether = R3_TETHER_NONE})
+#define SESSION_NONE \
+	((struct session){.owner = -1, \
+			  .signals = -1, \
+			  .tether = R3_TETHER_NONE, \
+			  .children.keeper = KEEPER_NONE})
 
 /** Take signals, and prepare to have children. Errors: EMFILE. */
 int session_open(struct session *s);

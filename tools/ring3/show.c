@@ -289,7 +289,7 @@ static int show_run(const struct args *args)
 	int rc = check_args(args);
 
 	if (rc == 0)
-		rc = device_open(args->word[0], &dev);
+		rc = device_open(args->word[0], NULL, &dev);
 	if (rc < 0)
 		return rc;
 	if (args_has(args, "snapshot")) {

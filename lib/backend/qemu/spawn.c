@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,21 +48,13 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Close descriptors [first, last]. Kernels before 5.9, and valgrind, lack close_range. */
-static void close_between(unsigned first, unsigned last, unsigned most)
-{
-	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
-		return;
-	for (unsigned fd = first; fd <= last && fd < most; fd++)
-		close((int)fd);
-}
-
 struct child {
 	const char *path;
 	char *const *argv;
 	struct r3_tether tether;
 	int keep[FDS_MAX + 1]; /* sorted */
-	unsigned nkeep, most_fds;
+	unsigned nkeep;
+	long most_fds;
 	int null, messages;
 	uid_t uid;
 	gid_t gid;
@@ -81,7 +72,6 @@ static int change_identity(uid_t uid, gid_t gid)
 static _Noreturn void become_qemu(struct child *c)
 {
 	sigset_t none;
-	unsigned next = STDERR_FILENO + 1;
 
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
@@ -91,13 +81,9 @@ static _Noreturn void become_qemu(struct child *c)
 	if (dup2(c->null, STDIN_FILENO) < 0 || dup2(c->null, STDOUT_FILENO) < 0 ||
 	    dup2(c->messages, STDERR_FILENO) < 0)
 		_exit(126);
-	for (unsigned i = 0; i < c->nkeep; i++) {
-		unsigned fd = (unsigned)c->keep[i];
-		close_between(next, fd - 1, c->most_fds);
-		fcntl((int)fd, F_SETFD, 0);
-		next = fd + 1;
-	}
-	close_between(next, ~0u, c->most_fds);
+	r3_fd_close_others(c->keep, c->nkeep, c->most_fds);
+	for (unsigned i = 0; i < c->nkeep; i++)
+		fcntl(c->keep[i], F_SETFD, 0);
 	if (r3_tether_child(&c->tether, false) < 0)
 		_exit(126);
 	sigemptyset(&none);
@@ -131,8 +117,7 @@ int r3_qemu_process_start(struct r3_qemu_process *process, const char *path, cha
 	c.keep[nfds] = process->tether.feel;
 	c.nkeep = nfds + 1;
 	qsort(c.keep, c.nkeep, sizeof(*c.keep), by_number);
-	long most = sysconf(_SC_OPEN_MAX);
-	c.most_fds = most > 0 && most < 1 << 20 ? (unsigned)most : 1 << 20;
+	c.most_fds = sysconf(_SC_OPEN_MAX);
 
 	/* A handler of the owner's must not run in the child. */
 	sigfillset(&all);
