@@ -215,3 +215,5 @@ const struct r3_driver_v1 edu_disk = {
 	.match = &match,
 	.attach_block = attach,
 };
+
+R3_DRIVER_OBJECT(edu_disk);

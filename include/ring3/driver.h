@@ -115,6 +115,16 @@ struct r3_driver_v1 {
 			    struct r3_block **out);
 };
 
+/** At the end of a driver's source: makes it the driver of the shared object that it is
+ *  built into, where r3-host looks for the symbol r3_driver. An object has one. Programs into
+ *  which several are linked define R3_DRIVERS_LINKED, and list them themselves. */
+#ifdef R3_DRIVERS_LINKED
+#define R3_DRIVER_OBJECT(driver) _Static_assert(sizeof(driver), "a driver")
+#else
+#define R3_DRIVER_OBJECT(driver) \
+	R3_API extern const struct r3_driver_v1 r3_driver __attribute__((alias(#driver)))
+#endif
+
 /** The drivers linked into the library, NULL-ended. */
 R3_API const struct r3_driver_v1 *const *r3_drivers(void);
 

@@ -17,6 +17,7 @@
 #include "class/slot.h"
 #include "irq/take.h"
 #include "util/gate.h"
+#include "util/kit.h"
 
 #include <ring3/driver.h>
 #include <ring3/irq.h>
@@ -114,18 +115,18 @@ static inline bool r3_ctrl_has_pin(const struct r3_ctrl *ctrl)
 /* ctrl.c: life, time, what happens by itself */
 
 /** The first thing of an open. The controller counts as starting until r3_ctrl_open(). */
-void r3_ctrl_init(struct r3_ctrl *ctrl, const struct r3_ctrl_ops *ops, struct r3_device *dev,
-		  const struct r3_block_opts *opts);
+R3_KIT void r3_ctrl_init(struct r3_ctrl *ctrl, const struct r3_ctrl_ops *ops, struct r3_device *dev,
+			 const struct r3_block_opts *opts);
 /** Make room for queues, and the fd that says when to dispatch. Errors: ENOMEM; EMFILE. */
-int r3_ctrl_open(struct r3_ctrl *ctrl);
+R3_KIT int r3_ctrl_open(struct r3_ctrl *ctrl);
 /** Also where that failed, or was never called. */
-void r3_ctrl_close(struct r3_ctrl *ctrl);
-void r3_ctrl_dispatch(struct r3_ctrl *ctrl);
+R3_KIT void r3_ctrl_close(struct r3_ctrl *ctrl);
+R3_KIT void r3_ctrl_dispatch(struct r3_ctrl *ctrl);
 /** As in struct r3_block_ops: memory of the device's arena. */
-int r3_ctrl_alloc(struct r3_ctrl *ctrl, size_t len, void **out);
-void r3_ctrl_free(struct r3_ctrl *ctrl, void *ptr);
+R3_KIT int r3_ctrl_alloc(struct r3_ctrl *ctrl, size_t len, void **out);
+R3_KIT void r3_ctrl_free(struct r3_ctrl *ctrl, void *ptr);
 /** Say, not too often, that the device did something that it must not do. */
-void r3_ctrl_lie(struct r3_ctrl *ctrl, const char *fmt, ...) R3_PRINTF(2, 3);
+R3_KIT void r3_ctrl_lie(struct r3_ctrl *ctrl, const char *fmt, ...) R3_PRINTF(2, 3);
 
 /* hwq.c: queues and their vectors */
 
@@ -136,35 +137,35 @@ struct r3_hwq_tags {
 
 /** Make the class's part of a queue, its slots and its fd. The rest is the driver's, who
  *  then puts it into ctrl->queue. Errors: ENOMEM, EMFILE. */
-int r3_hwq_open(struct r3_hwq *q, struct r3_ctrl *ctrl, uint32_t index,
-		const struct r3_blkq_opts *opts, const struct r3_hwq_tags *tags);
+R3_KIT int r3_hwq_open(struct r3_hwq *q, struct r3_ctrl *ctrl, uint32_t index,
+		       const struct r3_blkq_opts *opts, const struct r3_hwq_tags *tags);
 /** Also where that failed. The device does not have the queue any more: requests not
  *  reaped are cancelled. */
-void r3_hwq_close(struct r3_hwq *q);
+R3_KIT void r3_hwq_close(struct r3_hwq *q);
 /** An index without a queue. Errors: ENODEV gone; ENOSPC. */
-int r3_hwq_find_room(const struct r3_ctrl *ctrl, uint32_t *index);
+R3_KIT int r3_hwq_find_room(const struct r3_ctrl *ctrl, uint32_t *index);
 /** Wake the queue's thread. Any thread. */
 void r3_hwq_signal(const struct r3_hwq *q);
 /** Refuse what is submitted from now on. What the device has completes as usual. */
-void r3_hwq_refuse(struct r3_hwq *q);
+R3_KIT void r3_hwq_refuse(struct r3_hwq *q);
 
 /* recover.c */
 
 /** Reset the device and submit again what was in flight. When that fails it is gone.
  *  Errors: ENODEV it is; EBUSY a queue's thread could not be kept out: the next tick
  *  tries again. */
-int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why);
+R3_KIT int r3_ctrl_recover(struct r3_ctrl *ctrl, const char *why);
 /** The same where memory is freed next, so that it cannot be put off: a thread that does
  *  not leave for seconds costs the device. As it is asked for, it is no sign that resets
  *  are in vain, and none against the requests of other queues. */
-void r3_ctrl_recover_now(struct r3_ctrl *ctrl, const char *why);
+R3_KIT void r3_ctrl_recover_now(struct r3_ctrl *ctrl, const char *why);
 /** Everything in flight completes with -ENODEV, and so does all that follows. Called
  *  again it does what it could not do before, because a thread was in the way. */
 void r3_ctrl_give_up(struct r3_ctrl *ctrl, const char *why);
 /** Look for what is overdue: cancel it, or reset the device. */
 void r3_ctrl_look(struct r3_ctrl *ctrl);
 /** All queues but those that are being closed: loop until NULL. */
-struct r3_hwq *r3_ctrl_next(const struct r3_ctrl *ctrl, const struct r3_hwq *last);
+R3_KIT struct r3_hwq *r3_ctrl_next(const struct r3_ctrl *ctrl, const struct r3_hwq *last);
 
 /* ---- the data path ---- */
 

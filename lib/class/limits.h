@@ -8,6 +8,8 @@
 #ifndef RING3_CLASS_LIMITS_H
 #define RING3_CLASS_LIMITS_H
 
+#include "util/kit.h"
+
 #include <ring3/driver.h>
 
 #define r3_limit(limits, field) __atomic_load_n(&(limits)->field, __ATOMIC_RELAXED)
@@ -15,6 +17,6 @@
 /** Make @limits those of an open device. What tables and queues were made for stays: its
  *  block_size, max_sg, max_queues and max_depth are not looked at. Returns whether they
  *  are others than before. */
-bool r3_block_change_limits(struct r3_block *block, const struct r3_block_limits *limits);
+R3_KIT bool r3_block_change_limits(struct r3_block *block, const struct r3_block_limits *limits);
 
 #endif

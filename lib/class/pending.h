@@ -7,6 +7,8 @@
 #ifndef RING3_CLASS_PENDING_H
 #define RING3_CLASS_PENDING_H
 
+#include "util/kit.h"
+
 #include <ring3/block.h>
 
 struct r3_pending {
@@ -18,14 +20,15 @@ struct r3_pending {
 };
 
 /** Errors: EMFILE, ENFILE, ENOMEM, without a text. */
-int r3_pending_open(struct r3_pending *pending);
+R3_KIT int r3_pending_open(struct r3_pending *pending);
 /** Let the fd poll readable when @fd does, too. Errors: ENOMEM, ENOSPC, without a text. */
-int r3_pending_watch(struct r3_pending *pending, int fd);
-void r3_pending_close(struct r3_pending *pending);
+R3_KIT int r3_pending_watch(struct r3_pending *pending, int fd);
+R3_KIT void r3_pending_close(struct r3_pending *pending);
 
 /** Keep @type for the next r3_pending_take(). */
-void r3_pending_put(struct r3_pending *pending, enum r3_block_event_type type, uint32_t detail);
+R3_KIT void r3_pending_put(struct r3_pending *pending, enum r3_block_event_type type,
+			   uint32_t detail);
 /** Take up to @max events. Returns their number. */
-int r3_pending_take(struct r3_pending *pending, struct r3_block_event *events, unsigned max);
+R3_KIT int r3_pending_take(struct r3_pending *pending, struct r3_block_event *events, unsigned max);
 
 #endif

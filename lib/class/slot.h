@@ -14,6 +14,7 @@
 #define RING3_CLASS_SLOT_H
 
 #include "dma/map.h"
+#include "util/kit.h"
 
 #include <ring3/driver.h>
 
@@ -61,9 +62,9 @@ int r3_slots_alloc(struct r3_slots *slots, uint32_t depth, struct r3_dma_tag *ta
 void r3_slots_free(struct r3_slots *slots);
 
 /** Load the request's memory into the map. Errors: as r3_dma_load_sg(). */
-int r3_slot_map(struct r3_slot *slot, const struct r3_blk_req *req);
+R3_KIT int r3_slot_map(struct r3_slot *slot, const struct r3_blk_req *req);
 /** Undo all that is unusual about it. */
-void r3_slot_settle(struct r3_slot *slot);
+R3_KIT void r3_slot_settle(struct r3_slot *slot);
 
 static inline bool r3_blk_has_data(const struct r3_blk_req *req)
 {
@@ -117,6 +118,6 @@ static inline void r3_slot_done(struct r3_slots *slots, struct r3_slot *slot)
 void r3_slots_cancel(struct r3_slots *slots, int err);
 
 /** Reap what is done. */
-unsigned r3_slots_reap_done(struct r3_slots *slots, struct r3_blk_req **reqs, unsigned max);
+R3_KIT unsigned r3_slots_reap_done(struct r3_slots *slots, struct r3_blk_req **reqs, unsigned max);
 
 #endif

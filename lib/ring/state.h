@@ -12,6 +12,8 @@
 #ifndef RING3_RING_STATE_H
 #define RING3_RING_STATE_H
 
+#include "util/kit.h"
+
 #include <ring3/spec/virtio_ring.h>
 
 /** What is known of a chain (under its head where the ring is split, under its id where
@@ -88,15 +90,15 @@ struct r3_virtq {
 };
 
 /** Break the queue, unless it is broken already, and say why. Returns -EPROTO. */
-int r3_virtq_lied(struct r3_virtq *q, enum r3_virtq_lie lie, uint32_t a, uint32_t b);
+R3_KIT int r3_virtq_lied(struct r3_virtq *q, enum r3_virtq_lie lie, uint32_t a, uint32_t b);
 /** A used chain that failed a check, whose numbers were @ring_id and @len. */
-int r3_virtq_lied_used(struct r3_virtq *q, uint32_t ring_id, uint32_t len);
+R3_KIT int r3_virtq_lied_used(struct r3_virtq *q, uint32_t ring_id, uint32_t len);
 /** Why there is no free descriptor: -EAGAIN, or -EPROTO if the queue is broken. */
-int r3_virtq_no_room(const struct r3_virtq *q);
+R3_KIT int r3_virtq_no_room(const struct r3_virtq *q);
 /** Say again what broke the queue. Returns -EPROTO. */
-int r3_virtq_broken(const struct r3_virtq *q);
+R3_KIT int r3_virtq_broken(const struct r3_virtq *q);
 /** r3_virtq_pop() with VIRTIO_F_IN_ORDER, either layout. */
-int r3_virtq_pop_in_order(struct r3_virtq *q, uint16_t *id, uint32_t *len);
+R3_KIT int r3_virtq_pop_in_order(struct r3_virtq *q, uint16_t *id, uint32_t *len);
 
 /** May the device say that it used this chain? */
 static inline bool r3_virtq_with_device(const struct r3_virtq *q, const struct r3_virtq_slot *slot)

@@ -24,6 +24,7 @@
 
 #include "ring/packed.h"
 #include "ring/split.h"
+#include "util/kit.h"
 
 #include <ring3/dma.h>
 
@@ -48,16 +49,16 @@ struct r3_virtq_config {
 
 /** The memory that a queue of @size descriptors takes, under @features.
  *  Errors: EINVAL @size is 0, above 32768, or split and no power of two. */
-int r3_virtq_layout(uint32_t size, uint64_t features, struct r3_virtq_layout *out);
+R3_KIT int r3_virtq_layout(uint32_t size, uint64_t features, struct r3_virtq_layout *out);
 
 /** Make a queue, empty and with interrupts disarmed. Both pieces of memory are written
  *  and stay the caller's; the device must not use @config->mem yet.
  *  Errors: EINVAL as r3_virtq_layout(), or memory missing or misaligned. */
-int r3_virtq_init(struct r3_virtq *q, const struct r3_virtq_config *config);
+R3_KIT int r3_virtq_init(struct r3_virtq *q, const struct r3_virtq_config *config);
 
 /** As after init. Every chain in flight is forgotten: the caller knows which they were.
  *  The device must have been reset before, and not be started yet. Always succeeds. */
-void r3_virtq_reset(struct r3_virtq *q);
+R3_KIT void r3_virtq_reset(struct r3_virtq *q);
 
 /** Push a chain of @nout pieces that the device reads and then @nin that it writes, each
  *  a descriptor of the ring.
@@ -65,8 +66,8 @@ void r3_virtq_reset(struct r3_virtq *q);
  *  Errors: EAGAIN fewer descriptors are free (pop first); EINVAL no piece at all, more
  *  than the queue has descriptors, an empty piece, 4 GiB or more together, or @id not
  *  below the size; EPROTO the queue is broken. An EAGAIN has no text. */
-int r3_virtq_push(struct r3_virtq *q, uint16_t id, const struct r3_dma_seg *seg, unsigned nout,
-		  unsigned nin);
+R3_KIT int r3_virtq_push(struct r3_virtq *q, uint16_t id, const struct r3_dma_seg *seg,
+			 unsigned nout, unsigned nin);
 
 /** Write entry @i of @n of an indirect table: @entry is table[i], 16 bytes; @write says
  *  that the device writes it, which all entries after it then have to, too. A table is

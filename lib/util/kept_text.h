@@ -7,6 +7,8 @@
 #ifndef RING3_UTIL_KEPT_TEXT_H
 #define RING3_UTIL_KEPT_TEXT_H
 
+#include "util/kit.h"
+
 #define R3_ERROR_TEXT_MAX 512 /* with its NUL; longer ones are cut */
 
 struct r3_kept_text {
@@ -14,7 +16,7 @@ struct r3_kept_text {
 };
 
 /** Copy this thread's text, and put it back. */
-void r3_error_keep(struct r3_kept_text *kept);
-void r3_error_put_back(const struct r3_kept_text *kept);
+R3_KIT void r3_error_keep(struct r3_kept_text *kept);
+R3_KIT void r3_error_put_back(const struct r3_kept_text *kept);
 
 #endif

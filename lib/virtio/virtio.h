@@ -27,6 +27,8 @@
 #ifndef RING3_VIRTIO_VIRTIO_H
 #define RING3_VIRTIO_VIRTIO_H
 
+#include "util/kit.h"
+
 #include <ring3/device.h>
 #include <ring3/dma.h>
 #include <ring3/irq.h>
@@ -59,7 +61,7 @@ struct r3_virtio {
  *  allocated, so there is nothing to undo.
  *  Errors: ENODEV gone; EOPNOTSUPP not a virtio device, or one without the modern
  *  interface (the text names the remedy); EIO its capabilities make no sense. */
-int r3_virtio_init(struct r3_virtio *v, struct r3_device *dev);
+R3_KIT int r3_virtio_init(struct r3_virtio *v, struct r3_device *dev);
 
 /** The same without a write: for who only wants to know where the registers are. */
 int r3_virtio_find(struct r3_virtio *v, struct r3_device *dev);
@@ -70,7 +72,7 @@ int r3_virtio_find(struct r3_virtio *v, struct r3_device *dev);
  *  Errors: EOPNOTSUPP a required feature is missing (the text names it), or the device
  *  refuses the set; EIO what it offers contradicts itself; ETIMEDOUT; ENODEV; EINVAL
  *  @wanted has features that no modern driver may take. */
-int r3_virtio_begin(struct r3_virtio *v, uint64_t wanted, uint64_t required);
+R3_KIT int r3_virtio_begin(struct r3_virtio *v, uint64_t wanted, uint64_t required);
 
 static inline bool r3_virtio_has(const struct r3_virtio *v, unsigned feature)
 {
@@ -78,7 +80,7 @@ static inline bool r3_virtio_has(const struct r3_virtio *v, unsigned feature)
 }
 
 /** DRIVER_OK. Errors: EIO the device needs a reset at once; ENODEV. */
-int r3_virtio_ready(struct r3_virtio *v);
+R3_KIT int r3_virtio_ready(struct r3_virtio *v);
 
 /** Give up: FAILED. The device is not used again without r3_virtio_begin(). Leaves the
  *  text of the failure alone. */
@@ -86,21 +88,21 @@ void r3_virtio_fail(struct r3_virtio *v);
 
 /** Whether a device that was made ready is in order. One register read.
  *  Errors: ENODEV all ones; EIO it needs a reset, or somebody has reset it. */
-int r3_virtio_health(struct r3_virtio *v);
+R3_KIT int r3_virtio_health(struct r3_virtio *v);
 
 /** Stop the device: reset it, and where it does not obey reset its PCI function. When
  *  this succeeds it transfers nothing any more. Interrupts stay enabled, and vectors and
  *  queues are forgotten by the device. Bounded.
  *  Errors: ETIMEDOUT, ENODEV, EIO: whatever it was, its text; then bus mastering is off. */
-int r3_virtio_stop(struct r3_virtio *v);
+R3_KIT int r3_virtio_stop(struct r3_virtio *v);
 
 /* ---- interrupts ---- */
 
 /** Enable 1 + @nqueues MSI-X vectors, or as many as there are; where there is no MSI-X,
  *  the pin. Vector 0 tells of configuration changes. Before any queue is started.
  *  Errors: as r3_irq_enable(); EIO the device does not take vector 0. */
-int r3_virtio_irq_enable(struct r3_virtio *v, unsigned nqueues);
-void r3_virtio_irq_disable(struct r3_virtio *v);
+R3_KIT int r3_virtio_irq_enable(struct r3_virtio *v, unsigned nqueues);
+R3_KIT void r3_virtio_irq_disable(struct r3_virtio *v);
 
 /** The vector of queue @index: its own, or 0 where there are too few, or it is a pin.
  *  Who owns vector 0 forwards to the queues that share it. */
@@ -113,7 +115,7 @@ static inline bool r3_virtio_has_pin(const struct r3_virtio *v)
 
 /** VIRTIO_PCI_ISR_* of a device that interrupts by its pin. Reading clears it, and lowers
  *  the pin. 0 for a device that is gone. */
-unsigned r3_virtio_isr(struct r3_virtio *v);
+R3_KIT unsigned r3_virtio_isr(struct r3_virtio *v);
 
 /* ---- device configuration (2.5) ---- */
 
@@ -126,11 +128,11 @@ struct r3_virtio_field {
 /** Read @n fields that belong together: none is older than another.
  *  Errors: EIO a field lies beyond the configuration that the device has, or the
  *  configuration does not stop changing; ENODEV; EINVAL width or alignment. */
-int r3_virtio_config_read(struct r3_virtio *v, const struct r3_virtio_field *fields, unsigned n,
-			  uint64_t *values);
+R3_KIT int r3_virtio_config_read(struct r3_virtio *v, const struct r3_virtio_field *fields,
+				 unsigned n, uint64_t *values);
 
 /** Whether the configuration may have changed since it was last read. One register. */
-bool r3_virtio_config_changed(struct r3_virtio *v);
+R3_KIT bool r3_virtio_config_changed(struct r3_virtio *v);
 
 /** Write one field. Errors: as r3_virtio_config_read(). */
 int r3_virtio_config_write(struct r3_virtio *v, struct r3_virtio_field field, uint64_t value);
@@ -153,14 +155,14 @@ struct r3_virtio_queue {
 
 /** The most entries of queue @index; for a split ring a power of two.
  *  Errors: ENOENT no such queue; EIO its size is not legal; ENODEV. */
-int r3_virtio_queue_most(struct r3_virtio *v, unsigned index, uint16_t *most);
+R3_KIT int r3_virtio_queue_most(struct r3_virtio *v, unsigned index, uint16_t *most);
 
 /** Give the device a queue, whose rings are as new. Interrupts are enabled before, and
  *  the queue has vector r3_virtio_vector().
  *  Errors: EINVAL a size that is not legal; ENOENT no such queue; EIO the device does not
  *  take it, has no room for its vector, or wants to be notified outside of its notify
  *  area; ENODEV. */
-int r3_virtio_queue_start(struct r3_virtio *v, struct r3_virtio_queue *queue);
+R3_KIT int r3_virtio_queue_start(struct r3_virtio *v, struct r3_virtio_queue *queue);
 
 /** Take one queue from the device; the others go on. When this succeeds the device
  *  does not touch its memory any more, and it can be started again. That is what 2.6.1
@@ -182,7 +184,8 @@ static inline void r3_virtio_notify(const struct r3_virtio_queue *queue, uint16_
 /** After r3_virtio_stop(), with the rings of @n queues as new: the same features, vectors
  *  and queues again, and ready.
  *  Errors: as of all the steps; EIO the device offers less than before. */
-int r3_virtio_restart(struct r3_virtio *v, struct r3_virtio_queue *const *queues, unsigned n);
+R3_KIT int r3_virtio_restart(struct r3_virtio *v, struct r3_virtio_queue *const *queues,
+			     unsigned n);
 
 /** The specification's name of a feature bit of every device; NULL for others. */
 const char *r3_virtio_feature_name(unsigned bit);

@@ -256,3 +256,5 @@ const struct r3_driver_v1 r3_driver_nvme = {
 	.match = match,
 	.attach_block = attach,
 };
+
+R3_DRIVER_OBJECT(r3_driver_nvme);

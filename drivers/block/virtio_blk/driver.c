@@ -299,3 +299,5 @@ const struct r3_driver_v1 r3_driver_virtio_blk = {
 	.match = match,
 	.attach_block = attach,
 };
+
+R3_DRIVER_OBJECT(r3_driver_virtio_blk);
