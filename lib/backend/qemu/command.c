@@ -6,6 +6,7 @@
  */
 #include "backend/qemu/command.h"
 
+#include "backend/qemu/dimm.h"
 #include "backend/qemu/qemu.h"
 
 #include <json-c/json.h>
@@ -172,6 +173,8 @@ static int add_device(struct r3_qemu_command *c, const struct r3_qemu_options *o
 	}
 	if (o->vectors && o->vectors_prop && !has_prop(o, o->vectors_prop))
 		append(&text, ",%s=%u", o->vectors_prop, (unsigned)o->vectors);
+	if (o->access_platform && !has_prop(o, "iommu_platform"))
+		append(&text, ",iommu_platform=on");
 	rc = append_props(&text, o);
 	add(c, "-device");
 	take(c, text);
@@ -205,7 +208,11 @@ int r3_qemu_command_make(struct r3_qemu_command *c, const char *program,
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		add(c, "%s", fixed[i]);
 	add(c, "-m");
-	add(c, "%lluM", mem >> 20);
+	if (o->iommu)
+		add(c, "%lluM,slots=%d,maxmem=%lluM", mem >> 20, R3_QEMU_DIMM_SLOTS,
+		    (unsigned long long)(R3_QEMU_DIMM_TOTAL >> 20));
+	else
+		add(c, "%lluM", mem >> 20);
 	add(c, "-object");
 	add(c, "memory-backend-file,id=ram0,mem-path=/proc/self/fd/%d,share=on,size=%llu",
 	    files->ram, mem);
@@ -219,6 +226,11 @@ int r3_qemu_command_make(struct r3_qemu_command *c, const char *program,
 	add(c, "socket,id=doorbell,fd=%d", files->doorbell);
 	for (unsigned i = 0; i < files->ndisks; i++)
 		add_disk(c, o, files, i);
+	if (o->iommu) {
+		/* addresses of 48 bits: both the devices', and the modules' above 512 GiB */
+		add(c, "-device");
+		add(c, "intel-iommu,aw-bits=48,intremap=off");
+	}
 	add(c, "-device");
 	add(c, "ivshmem-doorbell,chardev=doorbell,vectors=%d,addr=1e.0", R3_QEMU_DOORBELL_VECTORS);
 	add(c, "-device");

@@ -132,6 +132,9 @@ bool r3_qemu_config_write(struct r3_qemu_config *config, unsigned off, unsigned 
 		config->shadow[off + i] =
 			(uint8_t)((config->shadow[off + i] & ~takes) | (byte & takes));
 	}
+	/* before it has it, and once more before it no longer has */
+	if (off == PCI_COMMAND && (value | config->command) & PCI_COMMAND_MASTER)
+		config->mastered = true;
 	if (ours != all) {
 		/* bits of ours keep their value; the neighbours' width is kept, too */
 		uint32_t keep = ours ? config->access->read(config->access, config->number,

@@ -20,7 +20,9 @@ struct r3_qemu_config {
 	unsigned number, devfn;
 	unsigned size;       /* 256, or 4096 with PCI Express */
 	atomic_uint command; /* PCI_COMMAND as the device has it; read by any thread */
-	unsigned flr_at;     /* byte with the bit that starts a function-level reset; 0: none */
+	/* Whether the device had the right to the bus since this was cleared. */
+	atomic_bool mastered;
+	unsigned flr_at; /* byte with the bit that starts a function-level reset; 0: none */
 	/* per bit: 1 where the device does not see the driver's writes ... */
 	uint8_t ours[R3_QEMU_CONFIG_MEDIATED];
 	/* ... where the driver reads the shadow instead of the device ... */

@@ -2,6 +2,7 @@
 /* A device of QEMU's as bus operations, and the scheme "qemu:". */
 #include "backend/qemu/backend.h"
 #include "backend/qemu/command.h"
+#include "backend/qemu/iommu.h"
 #include "backend/qemu/qemu.h"
 #include "backend/qemu/start.h"
 #include "pci/caps.h"
@@ -22,61 +23,6 @@
 struct r3_qemu *r3_qemu_of(struct r3_device *dev)
 {
 	return dev->ops == &r3_qemu_ops ? (struct r3_qemu *)dev : NULL;
-}
-
-/* ---- memory: all of the machine's, with nothing in between ---- */
-
-static int dma_limits(struct r3_device *dev, struct r3_dma_limits *limits)
-{
-	struct r3_qemu *q = r3_qemu_of(dev);
-
-	*limits = (struct r3_dma_limits){.page_size = 4096};
-	if (!q->ram)
-		return r3_error_set(EOPNOTSUPP, "%s: its memory cannot be reached", dev->info.name);
-	limits->nwindows = 1;
-	limits->window[0] = (struct r3_iova_range){R3_QEMU_DMA_FIRST, r3_mem_size(q->ram) - 1};
-	return 0;
-}
-
-static int dma_memory(struct r3_device *dev, uint64_t want, struct r3_mem **mem, uint64_t *off,
-		      uint64_t *len)
-{
-	struct r3_qemu *q = r3_qemu_of(dev);
-	uint64_t room = q->ram ? r3_mem_size(q->ram) - R3_QEMU_DMA_FIRST : 0;
-
-	if (!q->ram)
-		return r3_error_set(EOPNOTSUPP, "%s: its memory cannot be reached", dev->info.name);
-	if (want > room)
-		return r3_error_set(
-			ENOMEM,
-			"%s: has %llu MiB of DMA memory, not more: start QEMU with more RAM (mem=)",
-			dev->info.name, (unsigned long long)(room >> 20));
-	*mem = q->ram;
-	*off = R3_QEMU_DMA_FIRST;
-	*len = room;
-	return 0;
-}
-
-static int dma_map(struct r3_device *dev, struct r3_mem *mem, uint64_t off, uint64_t len,
-		   unsigned prot, struct r3_dma_extent *extent, unsigned *n)
-{
-	struct r3_qemu *q = r3_qemu_of(dev);
-
-	if (!q->ram || mem != q->ram)
-		return r3_error_set(EOPNOTSUPP, "%s: reaches the memory of its arena only",
-				    dev->info.name);
-	if (*n < 1)
-		return r3_error_set(E2BIG, "%s: no room for an extent", dev->info.name);
-	/* RAM begins at address 0, and so does its file */
-	extent[0] = (struct r3_dma_extent){.iova = off, .len = len};
-	*n = 1;
-	return 0;
-}
-
-/* Nothing can be taken out of a machine's RAM: whoever unmaps quiesces first. */
-static int dma_unmap(struct r3_device *dev, uint64_t iova, uint64_t len)
-{
-	return 0;
 }
 
 /* ---- life ---- */
@@ -100,6 +46,7 @@ void r3_qemu_destroy(struct r3_qemu *q)
 	r3_qemu_process_stop(&q->process, r3_device_gone(&q->dev) ? 0 : GRACE_MS);
 	r3_qemu_doorbell_close(&q->bell);
 	r3_qemu_irq_close(q);
+	r3_qemu_iommu_close(q);
 	r3_mem_unref(q->ram);
 	r3_fd_close(&q->epoll);
 	r3_fd_close(&q->wake);
@@ -182,7 +129,9 @@ static void find_caps(struct r3_qemu *q)
 	info->nirqs[R3_IRQ_MSI] = vectors(q, q->msi.max);
 	info->nirqs[R3_IRQ_MSIX] = vectors(q, q->msix.max);
 	info->caps = R3_CAP_PCI;
-	if (q->ram)
+	if (q->iommu)
+		info->caps |= R3_CAP_DMA;
+	else if (q->ram)
 		info->caps |= R3_CAP_DMA | R3_CAP_DMA_ASSIGNED | R3_CAP_OWN_MEM;
 	if (info->nirqs[R3_IRQ_INTX])
 		info->caps |= R3_CAP_IRQ_DISPATCH;
@@ -223,10 +172,10 @@ const struct r3_bus_ops r3_qemu_ops = {
 	.irq_alloc = r3_qemu_irq_alloc,
 	.irq_bind = r3_qemu_irq_bind,
 	.irq_mask = r3_qemu_irq_mask,
-	.dma_limits = dma_limits,
-	.dma_memory = dma_memory,
-	.dma_map = dma_map,
-	.dma_unmap = dma_unmap,
+	.dma_limits = r3_qemu_dma_limits,
+	.dma_memory = r3_qemu_dma_memory,
+	.dma_map = r3_qemu_dma_map,
+	.dma_unmap = r3_qemu_dma_unmap,
 	.reset = r3_qemu_reset,
 	.quiesce = r3_qemu_quiesce,
 	.fd = r3_qemu_fd,
@@ -253,7 +202,7 @@ static int open_private(const struct r3_address *address, const struct r3_open_o
 	struct r3_qemu *q;
 	char name[64];
 	bool was_on;
-	int rc = r3_qemu_options_parse(&address->rest, opts->arena_size, &options);
+	int rc = r3_qemu_options_parse(&address->rest, opts, &options);
 
 	if (rc < 0)
 		return rc;
@@ -272,6 +221,8 @@ static int open_private(const struct r3_address *address, const struct r3_open_o
 		rc = r3_qemu_doorbell_find(&q->bell, &q->bus);
 	if (rc == 0)
 		rc = find_device(q, &options);
+	if (rc == 0 && options.iommu)
+		rc = r3_qemu_iommu_open(q);
 	if (rc == 0)
 		rc = r3_qemu_setup(q);
 	if (rc < 0) {

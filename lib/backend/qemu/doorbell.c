@@ -84,6 +84,7 @@ int r3_qemu_doorbell_find(struct r3_qemu_doorbell *bell, struct r3_qemu_bus *bus
 		if (bar == 0)
 			break;
 		bell->address = bar + R3_IVSHMEM_DOORBELL;
+		bell->message = bell->address;
 		return 0;
 	}
 	return r3_error_set(ENODEV, "QEMU has no doorbell device");

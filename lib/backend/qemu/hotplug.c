@@ -3,6 +3,7 @@
  * Removal and other events. The root port's hot-plug interrupt comes as an eventfd through
  * the doorbell; QMP says when a device is deleted; the end of QEMU ends both sockets.
  */
+#include "backend/qemu/iommu.h"
 #include "backend/qemu/qemu.h"
 
 #include "wire/ivshmem.h"
@@ -81,7 +82,7 @@ static int slot_interrupt(struct r3_qemu *q)
 	rc = r3_qemu_doorbell_join(&q->bell, &q->link, &q->slot_fd, 1, &peer);
 	if (rc < 0)
 		return rc;
-	uint32_t entry[4] = {(uint32_t)q->bell.address, (uint32_t)(q->bell.address >> 32),
+	uint32_t entry[4] = {(uint32_t)q->bell.message, (uint32_t)(q->bell.message >> 32),
 			     r3_ivshmem_ring(peer, 0), 0};
 	rc = r3_qemu_link_rw(&q->link, R3_QTEST_MEMORY,
 			     bar[msix.table_bar].address + msix.table_off, entry, 4, 4,
@@ -110,6 +111,8 @@ int r3_qemu_hotplug_init(struct r3_qemu *q)
 		rc = watch(q, q->link.fd, 0);
 	if (rc == 0 && q->qmp)
 		rc = watch(q, r3_qmp_fd(q->qmp), EPOLLIN);
+	if (rc == 0 && q->iommu)
+		rc = watch(q, q->iommu->fault_fd, EPOLLIN);
 	if (rc < 0 || q->bell.sock < 0 || !q->port_express)
 		return rc;
 	rc = watch(q, q->slot_fd, EPOLLIN);
@@ -211,8 +214,10 @@ int r3_qemu_dispatch(struct r3_device *dev, struct r3_event *events, unsigned ma
 	} else if (q->slot_fd >= 0) {
 		read_slot(q);
 	}
-	n = take(q, events, max);
-	if (atomic_load(&q->pending))
+	r3_qemu_iommu_listen(q);
+	n = r3_qemu_iommu_tell(q, events, max);
+	n += take(q, events + n, max - n);
+	if (atomic_load(&q->pending) || r3_qemu_iommu_waits(q))
 		eventfd_write(q->wake, 1);
 	return (int)n;
 }

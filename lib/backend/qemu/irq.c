@@ -138,10 +138,10 @@ static int bind_msix(struct r3_qemu *q, unsigned first, unsigned n, const int *f
 		rc = mask_entry(q, vector, true);
 		if (rc == 0)
 			rc = write_entry(q, vector, PCI_MSIX_ENTRY_LOWER_ADDR,
-					 (uint32_t)q->bell.address);
+					 (uint32_t)q->bell.message);
 		if (rc == 0)
 			rc = write_entry(q, vector, PCI_MSIX_ENTRY_UPPER_ADDR,
-					 (uint32_t)(q->bell.address >> 32));
+					 (uint32_t)(q->bell.message >> 32));
 		if (rc == 0)
 			rc = write_entry(q, vector, PCI_MSIX_ENTRY_DATA,
 					 r3_ivshmem_ring(peer, (uint16_t)i));
@@ -213,7 +213,7 @@ static int bind_msi(struct r3_qemu *q, unsigned first, unsigned n, const int *fd
 		irq->msi_n = irq->n;
 	}
 	return r3_pci_msi_program(&q->bus.access, q->number, q->devfn, &q->msi, irq->n,
-				  q->bell.address, irq->msi_first);
+				  q->bell.message, irq->msi_first);
 }
 
 /* ---- the operations ---- */

@@ -29,8 +29,9 @@ static const struct {
 	{"virtio-blk-pci-non-transitional", "vectors", false},
 };
 
-static const char *const keys[] = {"addr", "bars",  "blkdebug", "drive", "lba",     "mem", "ns",
-				   "null", "prop.", "readonly", "size",  "vectors", NULL};
+static const char *const keys[] = {"addr",     "bars", "blkdebug", "drive", "iommu",
+				   "lba",      "mem",  "ns",       "null",  "prop.",
+				   "readonly", "size", "vectors",  NULL};
 static const char *const block_keys[] = {"blkdebug", "drive", "lba", "null", "readonly", "size"};
 
 static int parse_storage(const struct r3_params *params, struct r3_qemu_options *o)
@@ -111,8 +112,39 @@ static int parse_block(const struct r3_params *params, struct r3_qemu_options *o
 	return rc;
 }
 
-int r3_qemu_options_parse(const struct r3_params *params, uint64_t arena, struct r3_qemu_options *o)
+static bool ends_with(const char *text, const char *end)
 {
+	size_t len = strlen(text), n = strlen(end);
+
+	return len >= n && !strcmp(text + len - n, end);
+}
+
+/* A virtio device that does not offer VIRTIO_F_ACCESS_PLATFORM passes by the IOMMU. */
+static int parse_iommu(const struct r3_params *params, const struct r3_open_opts *opts,
+		       struct r3_qemu_options *o)
+{
+	const char *value;
+	int rc;
+
+	o->iommu = opts && opts->flags & R3_OPEN_FOREIGN_MEM;
+	rc = r3_params_flag(params, "iommu", &o->iommu);
+	if (rc < 0 || !o->iommu || strncmp(params->head, "virtio-", 7))
+		return rc;
+	if ((ends_with(params->head, "-transitional") &&
+	     !ends_with(params->head, "-non-transitional")) ||
+	    (r3_params_get(params, "prop.iommu_platform", &value) && value && strcmp(value, "on")))
+		return r3_error_set(EINVAL,
+				    "qemu: %s would pass by the IOMMU: leave prop.iommu_platform "
+				    "out, take its modern model, or say iommu=off",
+				    params->head);
+	o->access_platform = true;
+	return 0;
+}
+
+int r3_qemu_options_parse(const struct r3_params *params, const struct r3_open_opts *opts,
+			  struct r3_qemu_options *o)
+{
+	uint64_t arena = opts ? opts->arena_size : 0;
 	int rc = r3_params_check(params, "qemu", keys);
 
 	*o = (struct r3_qemu_options){.model = params->head, .params = params, .slot = 1};
@@ -123,6 +155,12 @@ int r3_qemu_options_parse(const struct r3_params *params, uint64_t arena, struct
 				 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(params->head))
 		return r3_error_set(EINVAL, "qemu: needs the name of a PCI device of QEMU's, "
 					    "as in qemu:nvme");
+	rc = parse_iommu(params, opts, o);
+	if (rc < 0)
+		return rc;
+	/* behind an IOMMU the arena is not in QEMU's RAM */
+	if (o->iommu)
+		arena = 0;
 	if (arena > MEM_MAX - R3_QEMU_DMA_FIRST)
 		return r3_error_set(EINVAL, "qemu: no device can have more than 2G of memory");
 	o->mem = MEM_DEFAULT;

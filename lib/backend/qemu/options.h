@@ -4,6 +4,7 @@
 #define RING3_BACKEND_QEMU_OPTIONS_H
 
 #include <ring3/address.h>
+#include <ring3/device.h>
 
 /** NVMe namespaces that ns= can ask for. */
 #define R3_QEMU_NAMESPACES 64
@@ -29,14 +30,16 @@ struct r3_qemu_options {
 	const char *vectors_prop;
 	uint64_t vectors; /* 0: as many as it has */
 	uint64_t mem;
+	bool iommu;           /* in front of the device ... */
+	bool access_platform; /* ... which has to be told that there is one */
 	uint64_t slot;
 	uint32_t uid, gid; /* of QEMU; 0: ours; not parsed, for the caller to set */
 	uint64_t bars;     /* 0: in the order that wastes least, else in one drawn from it */
 };
 
-/** Errors: EINVAL. The strings are the parameters'. @arena is the size of DMA memory asked
- *  for, 0: any. */
-int r3_qemu_options_parse(const struct r3_params *params, uint64_t arena,
+/** Errors: EINVAL. The strings are the parameters'. @opts is what the
+ *  device is opened with; NULL: nothing special. */
+int r3_qemu_options_parse(const struct r3_params *params, const struct r3_open_opts *opts,
 			  struct r3_qemu_options *options);
 
 #endif

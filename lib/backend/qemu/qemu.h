@@ -10,6 +10,9 @@
  *      doorbell.c  eventfds for memory writes    irq.c      interrupts, on top of it
  *      reset.c     reset and quiesce             hotplug.c  removal, events
  *      control.c   what tests do to QEMU         join.c     the other way in: a running QEMU
+ *      dma.c       what the device can reach     iommu.c    with an IOMMU in front of it
+ *      vtd.c       its registers and queue       vtd_table.c  its page tables
+ *      dimm.c      memory plugged in and out     rom.c      what the processor runs
  */
 #ifndef RING3_BACKEND_QEMU_H
 #define RING3_BACKEND_QEMU_H
@@ -57,7 +60,8 @@ struct r3_qemu_doorbell {
 	int sock;           /* to the ivshmem device, whose server we are; -1: there is none */
 	int probe;          /* eventfd to hear our own rings */
 	int sink;           /* eventfd that nobody hears, for vectors bound to none */
-	uint64_t address;   /* that MSI messages are written to; 0: not there */
+	uint64_t address;   /* of its register in the machine; 0: not there */
+	uint64_t message;   /* and for devices, whose MSI messages go there */
 	unsigned next_peer; /* ids are not used twice: QEMU 7.2 crashes on that */
 	unsigned msi_used;  /* vectors of peer 0 given out */
 };
@@ -115,8 +119,9 @@ struct r3_qemu {
 	char name[64];
 	struct r3_qemu_process process; /* pid 0: joined, not ours */
 	struct r3_qemu_link link;
-	struct r3_qmp *qmp; /* NULL: none */
-	struct r3_mem *ram; /* NULL: no DMA */
+	struct r3_qmp *qmp;          /* NULL: none */
+	struct r3_mem *ram;          /* NULL: no DMA */
+	struct r3_qemu_iommu *iommu; /* NULL: none */
 	struct r3_qemu_bus bus;
 	struct r3_qemu_doorbell bell;
 
@@ -134,7 +139,7 @@ struct r3_qemu {
 	struct r3_qemu_irq irq;
 	atomic_uint pending; /* enum r3_qemu_pending: to be told */
 	atomic_uint told;    /* what dispatch has told */
-	int epoll;           /* of the next two, the link and QMP */
+	int epoll;           /* of the next two, the IOMMU's, the link and QMP */
 	int wake;            /* eventfd: something is pending */
 	int slot_fd;         /* eventfd: the root port's hot-plug interrupt */
 };
@@ -174,6 +179,8 @@ int r3_qemu_irq_mask(struct r3_device *dev, unsigned type, unsigned vector, bool
 /* reset.c */
 int r3_qemu_reset(struct r3_device *dev, enum r3_reset how);
 int r3_qemu_quiesce(struct r3_device *dev, unsigned want, unsigned *proved);
+/** Wait for transfers that are under way. Errors: ETIMEDOUT, ENODEV: it is lost. */
+int r3_qemu_drain(struct r3_qemu *q);
 
 /* hotplug.c */
 int r3_qemu_hotplug_init(struct r3_qemu *q);

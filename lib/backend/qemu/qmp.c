@@ -116,16 +116,41 @@ static int wait_object(struct r3_qmp *qmp, struct json_object **out)
 	}
 }
 
-static int send_object(struct r3_qmp *qmp, struct json_object *object)
+/* Send as much as there is room for, with @fd unless -1. */
+static ssize_t send_part(struct r3_qmp *qmp, const char *text, size_t len, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {.bytes = {0}};
+	struct iovec part = {(void *)(uintptr_t)text, len};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&message);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	}
+	return sendmsg(qmp->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int send_object(struct r3_qmp *qmp, struct json_object *object, int fd)
 {
 	const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN);
 	size_t len = text ? strlen(text) : 0;
 
 	while (len > 0) {
-		ssize_t n = send(qmp->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send_part(qmp, text, len, fd);
 		struct pollfd p = {.fd = qmp->fd, .events = POLLOUT};
 
-		if (n >= 0) {
+		if (n > 0) {
+			fd = -1; /* it went with the first byte */
 			text += n;
 			len -= (size_t)n;
 			continue;
@@ -161,8 +186,8 @@ static int answer(struct json_object *object, int64_t id, const char *command,
 	return 0;
 }
 
-int r3_qmp_execute(struct r3_qmp *qmp, const char *command, struct json_object *arguments,
-		   struct json_object **reply)
+int r3_qmp_execute_fd(struct r3_qmp *qmp, const char *command, struct json_object *arguments,
+		      int fd, struct json_object **reply)
 {
 	struct json_object *request = json_object_new_object(), *object;
 	int64_t id = ++qmp->last_id;
@@ -176,7 +201,7 @@ int r3_qmp_execute(struct r3_qmp *qmp, const char *command, struct json_object *
 	if (arguments)
 		json_object_object_add(request, "arguments", arguments);
 	json_object_object_add(request, "id", json_object_new_int64(id));
-	rc = qmp->lost ? r3_error_set(ENODEV, "QEMU is lost") : send_object(qmp, request);
+	rc = qmp->lost ? r3_error_set(ENODEV, "QEMU is lost") : send_object(qmp, request, fd);
 	json_object_put(request);
 
 	if (rc == 0)
@@ -190,6 +215,12 @@ int r3_qmp_execute(struct r3_qmp *qmp, const char *command, struct json_object *
 		json_object_put(object);
 	}
 	return rc;
+}
+
+int r3_qmp_execute(struct r3_qmp *qmp, const char *command, struct json_object *arguments,
+		   struct json_object **reply)
+{
+	return r3_qmp_execute_fd(qmp, command, arguments, -1, reply);
 }
 
 int r3_qmp_drain(struct r3_qmp *qmp)

@@ -31,6 +31,10 @@ void r3_qmp_set_timeout(struct r3_qmp *qmp, unsigned timeout_ms);
 int r3_qmp_execute(struct r3_qmp *qmp, const char *command, struct json_object *arguments,
 		   struct json_object **reply);
 
+/** The same, with a copy of @fd for QEMU. */
+int r3_qmp_execute_fd(struct r3_qmp *qmp, const char *command, struct json_object *arguments,
+		      int fd, struct json_object **reply);
+
 /** Read what there is, without waiting. Errors: ENODEV; EPROTO. */
 int r3_qmp_drain(struct r3_qmp *qmp);
 

@@ -3,6 +3,7 @@
  * Reset and quiesce. QEMU resets within the write that asks for it, and drains the block
  * devices behind the function first, so a device that answers again is through.
  */
+#include "backend/qemu/iommu.h"
 #include "backend/qemu/qemu.h"
 
 #include <ring3/error.h>
@@ -58,6 +59,7 @@ int r3_qemu_reset(struct r3_device *dev, enum r3_reset how)
 		return r3_error_set(ENODEV, "%s: the device is gone", dev->info.name);
 	/* no transfer may be under way when it begins (PCIe 6.6.2) */
 	write_command(q, 0);
+	q->config.mastered = false;
 	if (how == R3_RESET_FUNCTION)
 		reset_function(q);
 	else
@@ -65,6 +67,7 @@ int r3_qemu_reset(struct r3_device *dev, enum r3_reset how)
 	wait = r3_wait_begin(dev->clock, READY_NS);
 	while (!r3_pci_present(&q->bus.access, q->number, q->devfn)) {
 		if (q->link.lost || !r3_wait_step(&wait)) {
+			q->config.mastered = true;
 			r3_qemu_present(q);
 			return r3_error_set(q->link.lost ? ENODEV : ETIMEDOUT,
 					    "%s: does not come back from reset", dev->info.name);
@@ -72,6 +75,7 @@ int r3_qemu_reset(struct r3_device *dev, enum r3_reset how)
 	}
 	r3_qemu_config_restore(&q->config, q->bar);
 	r3_qemu_irq_forget(q);
+	r3_qemu_iommu_faults(q);
 	return 0;
 }
 
@@ -91,10 +95,12 @@ static bool is_running(struct r3_qemu *q)
 /* Bus mastering off stops new transfers only: one that the host's kernel carries out has
  * the addresses already. QEMU waits for those when it is stopped, as it may be already. A
  * disk that hangs makes it hang: then nothing is proved, and it is lost. */
-static int drain(struct r3_qemu *q)
+int r3_qemu_drain(struct r3_qemu *q)
 {
 	int rc = 0;
 
+	if (!(q->config.command & PCI_COMMAND_MASTER))
+		q->config.mastered = false;
 	r3_qmp_set_timeout(q->qmp, DRAIN_MS);
 	if (is_running(q)) {
 		rc = r3_qmp_execute(q->qmp, "stop", NULL, NULL);
@@ -104,6 +110,10 @@ static int drain(struct r3_qemu *q)
 	r3_qmp_set_timeout(q->qmp, R3_QEMU_TIMEOUT_MS);
 	if (rc == -ETIMEDOUT || rc == -ENODEV)
 		r3_qemu_raise(q, R3_QEMU_LOST);
+	if (rc < 0)
+		q->config.mastered = true;
+	else
+		r3_qemu_iommu_faults(q);
 	return rc < 0 ? r3_error_prefix(rc, "%s", q->name) : 0;
 }
 
@@ -122,7 +132,7 @@ int r3_qemu_quiesce(struct r3_device *dev, unsigned want, unsigned *proved)
 		*proved = rc < 0 ? 0 : want & (R3_QUIESCE_DMA | R3_QUIESCE_MEDIA);
 		return rc;
 	}
-	rc = drain(q);
+	rc = r3_qemu_drain(q);
 	*proved = rc < 0 ? 0 : want & R3_QUIESCE_DMA;
 	return rc;
 }

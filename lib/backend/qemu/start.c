@@ -7,6 +7,7 @@
 
 #include "backend/qemu/command.h"
 #include "backend/qemu/qemu.h"
+#include "backend/qemu/rom.h"
 #include "util/fd.h"
 
 #include <ring3/error.h>
@@ -21,33 +22,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ROM_SIZE 65536
-
 static int cannot(const char *what)
 {
 	int err = errno;
 
 	return r3_error_set(err, "qemu: cannot make %s: %s", what, strerror(err));
-}
-
-/* At the reset vector: cli; hlt; jmp back to the hlt. The CPU never does anything else. */
-static int make_rom(int *out)
-{
-	static const unsigned char vector[] = {0xfa, 0xf4, 0xeb, 0xfd};
-	unsigned char *bytes = malloc(ROM_SIZE);
-
-	*out = memfd_create("ring3-rom", MFD_CLOEXEC);
-	if (bytes && *out >= 0) {
-		memset(bytes, 0xf4, ROM_SIZE);
-		memcpy(bytes + ROM_SIZE - 16, vector, sizeof(vector));
-		ssize_t n = write(*out, bytes, ROM_SIZE);
-		if (n == ROM_SIZE && r3_fd_above_stdio(out) == 0) {
-			free(bytes);
-			return 0;
-		}
-	}
-	free(bytes);
-	return cannot("a ROM");
 }
 
 static int make_pair(int *ours, int *theirs)
@@ -189,7 +168,7 @@ int r3_qemu_start(struct r3_qemu *q, const struct r3_qemu_options *o)
 	if (rc < 0)
 		return rc;
 	files.ram = r3_mem_fd(q->ram);
-	rc = make_rom(&files.rom);
+	rc = r3_qemu_rom_make(&files.rom);
 	if (rc == 0)
 		rc = make_pair(&qtest, &files.qtest);
 	if (rc == 0)

@@ -16,7 +16,7 @@ static int parse(const char *text)
 	int rc = r3_address_parse(text, &address);
 
 	assert_int_equal(rc, 0);
-	rc = r3_qemu_options_parse(&address->rest, 0, &options);
+	rc = r3_qemu_options_parse(&address->rest, NULL, &options);
 	if (rc < 0)
 		r3_address_free(address);
 	return rc;
@@ -154,7 +154,7 @@ static void what_makes_no_sense_is_refused(void **state)
 		int rc = r3_address_parse(bad_props[i], &address);
 		if (rc)
 			continue;
-		rc = r3_qemu_options_parse(&address->rest, 0, &options);
+		rc = r3_qemu_options_parse(&address->rest, NULL, &options);
 		if (rc == 0) {
 			rc = r3_qemu_command_make(&command, "qemu", &options, &files);
 			r3_qemu_command_free(&command);
@@ -166,11 +166,74 @@ static void what_makes_no_sense_is_refused(void **state)
 
 static void memory_grows_with_the_arena_asked_for(void **state)
 {
+	struct r3_open_opts opts = {.size = sizeof(opts), .arena_size = UINT64_C(1) << 30};
+
 	assert_int_equal(r3_address_parse("qemu:edu", &address), 0);
-	assert_int_equal(r3_qemu_options_parse(&address->rest, UINT64_C(1) << 30, &options), 0);
+	assert_int_equal(r3_qemu_options_parse(&address->rest, &opts, &options), 0);
 	assert_true(options.mem >= (UINT64_C(1) << 30) + (16 << 20));
-	assert_int_equal(r3_qemu_options_parse(&address->rest, UINT64_C(1) << 40, &options),
-			 -EINVAL);
+	opts.arena_size = UINT64_C(1) << 40;
+	assert_int_equal(r3_qemu_options_parse(&address->rest, &opts, &options), -EINVAL);
+	/* an arena behind an IOMMU is not in QEMU's RAM */
+	opts.flags = R3_OPEN_FOREIGN_MEM;
+	assert_int_equal(r3_qemu_options_parse(&address->rest, &opts, &options), 0);
+	assert_int_equal(options.mem, UINT64_C(256) << 20);
+	r3_address_free(address);
+}
+
+/* ---- with an IOMMU ---- */
+
+static void an_iommu_comes_with_slots_for_memory(void **state)
+{
+	make("qemu:edu,mem=128M,iommu");
+	assert_string_equal(argument("-m", 0), "128M,slots=256,maxmem=524288M");
+	assert_string_equal(argument("-device", 0), "intel-iommu,aw-bits=48,intremap=off");
+	assert_string_equal(last("-device"), "edu,id=dev0,bus=rp0");
+	drop();
+	make("qemu:virtio-blk,iommu=on,null");
+	assert_non_null(strstr(last("-device"), ",iommu_platform=on"));
+	drop();
+	make("qemu:virtio-net-pci,iommu=on,prop.iommu_platform=on");
+	assert_non_null(strstr(last("-device"), ",iommu_platform=on"));
+	assert_null(strstr(strstr(last("-device"), "iommu_platform") + 1, "iommu_platform"));
+	drop();
+	make("qemu:virtio-blk,iommu=off,null");
+	assert_null(strstr(last("-device"), "iommu"));
+	drop();
+}
+
+static void whoever_opens_asks_for_it_and_the_address_decides(void **state)
+{
+	const struct r3_open_opts opts = {.size = sizeof(opts), .flags = R3_OPEN_FOREIGN_MEM};
+	const struct {
+		const char *text;
+		bool with, without; /* the flag */
+	} rows[] = {
+		{"qemu:edu", true, false},
+		{"qemu:edu,iommu=on", true, true},
+		{"qemu:edu,iommu=off", false, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(parse(rows[i].text), 0);
+		assert_int_equal(options.iommu, rows[i].without);
+		assert_int_equal(r3_qemu_options_parse(&address->rest, &opts, &options), 0);
+		assert_int_equal(options.iommu, rows[i].with);
+		r3_address_free(address);
+	}
+}
+
+static void what_would_pass_by_it_is_refused(void **state)
+{
+	static const char *const texts[] = {
+		"qemu:virtio-blk-pci-transitional,iommu=on",
+		"qemu:virtio-blk,iommu=on,prop.iommu_platform=off",
+		"qemu:edu,iommu=maybe",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		assert_int_equal(parse(texts[i]), -EINVAL);
+	assert_int_equal(parse("qemu:virtio-blk-pci-non-transitional,iommu=on"), 0);
+	assert_true(options.access_platform);
 	r3_address_free(address);
 }
 
@@ -183,6 +246,9 @@ int main(void)
 		cmocka_unit_test(properties_keep_their_commas),
 		cmocka_unit_test(what_makes_no_sense_is_refused),
 		cmocka_unit_test(memory_grows_with_the_arena_asked_for),
+		cmocka_unit_test(an_iommu_comes_with_slots_for_memory),
+		cmocka_unit_test(whoever_opens_asks_for_it_and_the_address_decides),
+		cmocka_unit_test(what_would_pass_by_it_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
