@@ -3,6 +3,7 @@
  * here is reserved, and says what to do instead. */
 #include "backend/qemu/backend.h"
 #include "backend/snapshot/snapshot.h"
+#include "backend/vfio_user/backend.h"
 #include "bus/filter.h"
 #include "bus/ops.h"
 #include "bus/regs.h"
@@ -31,9 +32,13 @@
 RESERVED_BACKEND("pci", reserved_pci, "a PCI device of this machine", NO_REAL_DEVICE);
 RESERVED_BACKEND("vfio", reserved_vfio, "a PCI device bound to vfio-pci", NO_REAL_DEVICE);
 RESERVED_BACKEND("uio", reserved_uio, "a PCI device bound to uio_pci_generic", NO_REAL_DEVICE);
+#if R3_WITH_VFIO_USER
+#define VFIO_USER_BACKEND &r3_vfio_user_backend
+#else
 RESERVED_BACKEND("vfio-user", reserved_vfio_user, "a device served on a socket",
-		 "is not built into this version; open the device itself in this process, "
-		 "for example with qemu:nvme");
+		 "is not built in; configure with -Dvfio_user=enabled (needs json-c)");
+#define VFIO_USER_BACKEND &reserved_vfio_user
+#endif
 #if R3_WITH_QEMU
 #define QEMU_BACKENDS &r3_qemu_backend, &r3_qtest_backend
 #else
@@ -55,7 +60,7 @@ RESERVED_BACKEND("ring3", reserved_ring3, "a device granted by ring3d",
 
 const struct r3_backend *const r3_backends[] = {
 	QEMU_BACKENDS,        &reserved_pci,   &reserved_vfio, &reserved_uio,
-	&reserved_vfio_user,  &reserved_model, &reserved_xen,  &reserved_replay,
+	VFIO_USER_BACKEND,    &reserved_model, &reserved_xen,  &reserved_replay,
 	&r3_snapshot_backend, &reserved_ring3, NULL,
 };
 
