@@ -115,13 +115,14 @@ static void report_abi(struct sandbox_report *report, long abi)
 		sandbox_say(report, SANDBOX_FILES, SANDBOX_FULL, "%s", "");
 }
 
-int sandbox_restrict_files(const struct sandbox *box, struct sandbox_report *report)
+int sandbox_list_files(const struct sandbox *box, struct sandbox_report *report, int *out)
 {
 	static const char *const all[] = {"/", NULL};
 	long abi = create_ruleset(NULL, 0, CREATE_RULESET_VERSION);
 	struct ruleset_attr attr;
 	int ruleset, rc;
 
+	*out = -1;
 	if (abi < 0) {
 		sandbox_say(report, SANDBOX_FILES, SANDBOX_MISSING, "no landlock: %s",
 			    strerror(errno));
@@ -136,10 +137,23 @@ int sandbox_restrict_files(const struct sandbox *box, struct sandbox_report *rep
 		rc = add_paths(ruleset, box->may_write, attr.access_fs & ~(uint64_t)FS_EXECUTE);
 	if (rc == 0 && SANDBOX_SANITIZED)
 		rc = add_paths(ruleset, all, FS_READ);
-	if (rc == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+	if (rc < 0) {
+		close(ruleset);
+		return rc;
+	}
+	report_abi(report, abi);
+	*out = ruleset;
+	return 0;
+}
+
+int sandbox_restrict_files(int ruleset)
+{
+	int rc = 0;
+
+	if (ruleset < 0)
+		return 0;
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		rc = r3_error_set(errno, "landlock: %s", strerror(errno));
-	if (rc == 0)
-		report_abi(report, abi);
 	close(ruleset);
 	return rc;
 }

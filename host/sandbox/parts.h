@@ -54,8 +54,11 @@ void sandbox_limit(const struct sandbox *box, struct sandbox_report *report);
 
 /* files.c */
 
-/** Errors: ENOENT a path does not exist. */
-int sandbox_restrict_files(const struct sandbox *box, struct sandbox_report *report);
+/** Look up what is listed, as long as we may; *ruleset is -1 where there is no Landlock.
+ *  Errors: ENOENT a path does not exist. */
+int sandbox_list_files(const struct sandbox *box, struct sandbox_report *report, int *ruleset);
+/** From here on. Takes @ruleset. */
+int sandbox_restrict_files(int ruleset);
 /** Not even those that were listed. */
 void sandbox_restrict_all_files(struct sandbox_report *report);
 

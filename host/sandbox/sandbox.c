@@ -41,7 +41,7 @@ bool sandbox_needs_no_files(const struct sandbox *box)
 
 int sandbox_enter_unfiltered(const struct sandbox *box, struct sandbox_report *report)
 {
-	int rc;
+	int ruleset, rc;
 
 	memset(report, 0, sizeof(*report));
 	for (unsigned i = 0; i < SANDBOX_PARTS; i++)
@@ -51,16 +51,20 @@ int sandbox_enter_unfiltered(const struct sandbox *box, struct sandbox_report *r
 	if ((rc = be_alone()) < 0)
 		return rc;
 	/* The namespaces of who is not root begin with all capabilities, which the rest takes. */
-	if ((rc = sandbox_unshare(box, report)) < 0 || (rc = sandbox_drop_bounding(report)) < 0)
+	if ((rc = sandbox_unshare(box, report)) < 0 || (rc = sandbox_drop_bounding(report)) < 0 ||
+	    (rc = sandbox_list_files(box, report, &ruleset)) < 0)
 		return rc;
 	sandbox_limit(box, report);
 	sandbox_leave_files(box, report);
 	sandbox_no_new_privs(report); /* without it no Landlock and no seccomp */
-	if ((rc = sandbox_change_id(box, report)) < 0 || (rc = sandbox_drop_caps(report)) < 0)
+	if ((rc = sandbox_change_id(box, report)) < 0 || (rc = sandbox_drop_caps(report)) < 0) {
+		if (ruleset >= 0)
+			close(ruleset);
 		return rc;
+	}
 	/* behind the change of uid, which makes a process not dumpable by itself */
 	sandbox_hide_memory(box, report);
-	return sandbox_restrict_files(box, report);
+	return sandbox_restrict_files(ruleset);
 }
 
 int sandbox_enter(const struct sandbox *box, struct sandbox_report *report)

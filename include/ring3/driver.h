@@ -135,5 +135,13 @@ R3_API int r3_driver_match(const struct r3_driver_v1 *driver, const struct r3_pc
  *  Errors: ENODEV none matches, or there is none of that name (the text lists them). */
 R3_API int r3_driver_find(struct r3_device *dev, const char *name, const struct r3_driver_v1 **out);
 
+/** Make a block device of @dev with a driver of r3_drivers(), or of your own; what the driver
+ *  is, and what it says of the device, are checked. @opts may be NULL; which driver they name
+ *  is not looked at. The block owns @dev; on failure @dev is closed.
+ *  Errors: ENODEV the driver is not for block devices, or of another ABI; EIO what it makes
+ *  of the device makes no sense; those of attach_block(). */
+R3_API int r3_block_attach(struct r3_device *dev, const struct r3_driver_v1 *driver,
+			   const struct r3_block_opts *opts, struct r3_block **out);
+
 R3_END
 #endif

@@ -39,6 +39,50 @@ static int check_driver(const struct r3_driver_v1 *driver, const char *dev_name)
 	return 0;
 }
 
+/** What the caller left out. */
+static int complete_opts(const struct r3_block_opts *opts, struct r3_block_opts *all)
+{
+	*all = (struct r3_block_opts){.size = sizeof(*all)};
+	if (opts && opts->size < sizeof(*all))
+		return r3_error_set(EINVAL, "r3_block_opts.size is %u, not %zu", opts->size,
+				    sizeof(*all));
+	if (opts)
+		*all = *opts;
+	all->size = sizeof(*all);
+	return 0;
+}
+
+/** Give @block out if it is one that can be. */
+static int hand_out(struct r3_block *block, struct r3_block **out)
+{
+	int rc = check_limits(block);
+
+	if (rc)
+		r3_block_close(block);
+	else
+		*out = block;
+	return rc;
+}
+
+int r3_block_attach(struct r3_device *dev, const struct r3_driver_v1 *driver,
+		    const struct r3_block_opts *opts, struct r3_block **out)
+{
+	struct r3_block_opts all;
+	struct r3_block *block;
+	int rc;
+
+	rc = complete_opts(opts, &all);
+	if (rc == 0)
+		rc = check_driver(driver, r3_device_get_info(dev)->name);
+	if (rc == 0)
+		rc = driver->attach_block(dev, &all, &block);
+	if (rc) {
+		r3_device_close(dev);
+		return rc;
+	}
+	return hand_out(block, out);
+}
+
 /* The list of schemes for devices does not have ours. */
 static int add_schemes(int rc, const char *name)
 {
@@ -67,18 +111,11 @@ static int open_device(const struct r3_address *address, const struct r3_block_o
 	if (rc)
 		return rc == -ENODEV ? add_schemes(rc, address->scheme) : rc;
 	rc = r3_driver_find(dev, opts->driver, &driver);
-	if (rc)
-		goto close;
-	rc = check_driver(driver, r3_device_get_info(dev)->name);
-	if (rc)
-		goto close;
-	rc = driver->attach_block(dev, opts, out);
-	if (rc)
-		goto close;
-	return 0;
-close:
-	r3_device_close(dev);
-	return rc;
+	if (rc) {
+		r3_device_close(dev);
+		return rc;
+	}
+	return r3_block_attach(dev, driver, opts, out);
 }
 
 static const struct r3_block_scheme *find_scheme(const char *name)
@@ -93,6 +130,8 @@ static int open_address(const struct r3_address *address, const struct r3_block_
 			struct r3_block **out)
 {
 	const struct r3_block_scheme *scheme = find_scheme(address->scheme);
+	struct r3_block *block;
+	int rc;
 
 	if (!scheme)
 		return open_device(address, opts, out);
@@ -105,36 +144,23 @@ static int open_address(const struct r3_address *address, const struct r3_block_
 	if (opts->nsid > 1)
 		return r3_error_set(ENODEV, "%s: has one namespace only, not %u", scheme->name,
 				    opts->nsid);
-	return scheme->open(&address->rest, opts, out);
+	rc = scheme->open(&address->rest, opts, &block);
+	return rc ? rc : hand_out(block, out);
 }
 
 int r3_block_open(const char *text, const struct r3_block_opts *opts, struct r3_block **out)
 {
-	struct r3_block_opts all = {.size = sizeof(all)};
+	struct r3_block_opts all;
 	struct r3_address *address;
-	struct r3_block *block;
 	int rc;
 
-	if (opts && opts->size < sizeof(all))
-		return r3_error_set(EINVAL, "r3_block_opts.size is %u, not %zu", opts->size,
-				    sizeof(all));
-	if (opts)
-		all = *opts;
-	all.size = sizeof(all);
-
+	rc = complete_opts(opts, &all);
+	if (rc)
+		return rc;
 	rc = r3_address_parse(text, &address);
 	if (rc)
 		return rc;
-	rc = open_address(address, &all, &block);
+	rc = open_address(address, &all, out);
 	r3_address_free(address);
-	if (rc)
-		return rc;
-
-	rc = check_limits(block);
-	if (rc) {
-		r3_block_close(block);
-		return rc;
-	}
-	*out = block;
-	return 0;
+	return rc;
 }

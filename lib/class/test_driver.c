@@ -201,7 +201,7 @@ static void test_driver_from_outside(void **state)
 
 	assert_int_equal(r3_pci_identify(dev, &id), 0);
 	assert_int_equal(r3_driver_match(&disk_driver, &id), 2);
-	assert_int_equal(disk_driver.attach_block(dev, NULL, &block), 0);
+	assert_int_equal(r3_block_attach(dev, &disk_driver, NULL, &block), 0);
 	assert_ptr_equal(r3_block_device(block), dev);
 	assert_int_equal(r3_blkq_open(block, NULL, &queue), 0);
 	assert_int_equal(r3_blkq_do(queue, R3_BLK_READ, 0, 4096, buf, sizeof(buf), R3_NSEC_PER_SEC),
@@ -215,12 +215,58 @@ static void test_driver_from_outside(void **state)
 	assert_true(closed);
 }
 
+static int lying_attach(struct r3_device *dev, const struct r3_block_opts *opts,
+			struct r3_block **out)
+{
+	int rc = disk_attach(dev, opts, out);
+
+	if (rc == 0)
+		(*out)->limits.block_size = 511;
+	return rc;
+}
+
+static int failing_attach(struct r3_device *dev, const struct r3_block_opts *opts,
+			  struct r3_block **out)
+{
+	return r3_error_set(ETIMEDOUT, "it does not come up");
+}
+
+static void test_attach_refuses(void **state)
+{
+	struct r3_driver_v1 driver = disk_driver;
+	struct r3_block_opts short_opts = {.size = 4};
+	struct r3_block *block;
+	bool closed;
+
+	/* whatever is wrong, the device is closed */
+#define ATTACH(driver_, opts) \
+	r3_block_attach(make_card(R3_CAP_PCI, 0x56781234, 0x018000, &closed), driver_, opts, &block)
+	assert_int_equal(ATTACH(&driver, &short_opts), -EINVAL);
+	assert_true(closed);
+	driver.abi++;
+	assert_int_equal(ATTACH(&driver, NULL), -ENODEV);
+	assert_true(closed);
+	driver = disk_driver;
+	driver.class_id = R3_CLASS_BLOCK + 1;
+	assert_int_equal(ATTACH(&driver, NULL), -ENODEV);
+	assert_true(closed);
+	driver = disk_driver;
+	driver.attach_block = failing_attach;
+	assert_int_equal(ATTACH(&driver, NULL), -ETIMEDOUT);
+	assert_true(closed);
+	driver.attach_block = lying_attach;
+	assert_int_equal(ATTACH(&driver, NULL), -EIO);
+	assert_non_null(strstr(r3_error_text(), "511"));
+	assert_true(closed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_match),
 		cmocka_unit_test(test_find_refuses),
 		cmocka_unit_test(test_driver_from_outside),
+		cmocka_unit_test(test_attach_refuses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
