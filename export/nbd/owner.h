@@ -11,12 +11,13 @@
 #include <stdint.h>
 
 #define OWNER_GRACE_MS 1500
-#define OWNER_TEXT_MAX 1024
+#define OWNER_TEXT_MAX 4096
 
 /** From the plugin. The first is about opening and comes once, a second one may
  *  follow: the device is gone. The text has no NUL. */
 struct owner_report {
-	int32_t err; /* 0: serving; else a negative errno */
+	int32_t err; /* 0: serving, the text is what confine_enter() reports; else a negative errno
+		      */
 	char text[OWNER_TEXT_MAX];
 };
 

@@ -7,6 +7,7 @@
  * cannot wait for that: the device is shut down first, then nbdkit gets a moment to
  * answer its clients, then the process ends.
  */
+#include "confine.h"
 #include "owner.h"
 #include "printer.h"
 #include "reactor.h"
@@ -128,8 +129,10 @@ static int plugin_config(const char *key, const char *value)
 	} else if (strcmp(key, "log") == 0) {
 		return parse_log(value);
 	} else {
-		nbdkit_error("unknown parameter '%s'", key);
-		return -1;
+		rc = confine_config(key, value);
+		if (rc == 0)
+			nbdkit_error("unknown parameter '%s'", key);
+		return rc > 0 ? 0 : -1;
 	}
 	return 0;
 }
@@ -151,7 +154,7 @@ static int plugin_config_complete(void)
 	"readonly=BOOL    Refuse whatever changes the medium.\n" \
 	"log=LEVEL        Print the library's log: none, error, warn, info, debug.\n" \
 	"owner=FD         A SOCK_SEQPACKET socket to the program that started nbdkit.\n" \
-	"unix=FD:PATH     Bind the inherited listening socket FD to PATH."
+	"unix=FD:PATH     Bind the inherited listening socket FD to PATH.\n" CONFINE_CONFIG_HELP
 
 /* ---- begin and end ---- */
 
@@ -334,15 +337,18 @@ static int plugin_after_fork(void)
 {
 	static const struct reactor_ops ops = {
 		.gone = device_gone, .watch = owner_spoke, .closed = device_closed};
+	char sandbox[OWNER_TEXT_MAX];
 	int rc;
 
-	rc = watcher_start();
+	rc = confine_enter(sandbox, sizeof(sandbox));
+	if (rc == 0)
+		rc = watcher_start();
 	if (rc == 0)
 		rc = reactor_start(address, &opts, mode, owner_fd, &ops, NULL, &reactor);
 	if (rc == 0)
 		rc = bind_sockets();
 	if (rc == 0) {
-		report(0, "");
+		report(0, sandbox);
 		return 0;
 	}
 	report(rc, r3_error_text());

@@ -23,7 +23,7 @@ static int by_number(const void *a, const void *b)
 /** Let go of all that would keep others waiting: their pipes, their sockets. */
 static void hold_nothing_else(const struct keeper_job *job, int owner)
 {
-	int keep[2 * KEEPER_MAX + 1], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int keep[2 * KEEPER_MAX + 2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < job->nfile; i++)
@@ -31,6 +31,8 @@ static void hold_nothing_else(const struct keeper_job *job, int owner)
 	for (unsigned i = 0; i < job->nhold; i++)
 		keep[n++] = job->hold[i];
 	keep[n++] = owner;
+	if (job->lock >= 0)
+		keep[n++] = job->lock;
 	qsort(keep, n, sizeof(*keep), by_number);
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);

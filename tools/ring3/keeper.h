@@ -18,6 +18,7 @@ struct keeper_job {
 	unsigned nfile;
 	int hold[KEEPER_MAX]; /* the write ends of tethers */
 	unsigned nhold;
+	int lock; /* kept open until the last moment; -1: none */
 	unsigned grace_ms;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* See process.h. The program has one thread, so the child may do more than signals allow. */
 #include "process.h"
+#include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define MAX_FDS 64
 
 void terminal_give(pid_t group)
 {
@@ -25,9 +28,9 @@ bool terminal_is_ours(void)
 /** Move @fds to 3, 4, ...: up and out of the way first, for they may overlap. */
 static int place_fds(const struct process_opts *opts)
 {
-	int last = PROCESS_FIRST_FD + (int)opts->nfds, up[64];
+	int last = PROCESS_FIRST_FD + (int)opts->nfds, up[MAX_FDS];
 
-	if (opts->nfds > sizeof(up) / sizeof(up[0]))
+	if (opts->nfds > MAX_FDS)
 		return -E2BIG;
 	for (unsigned i = 0; i < opts->nfds; i++) {
 		up[i] = fcntl(opts->fds[i], F_DUPFD_CLOEXEC, last);
@@ -70,13 +73,24 @@ static int preload(int index)
 	return setenv("LD_PRELOAD", list, 1) ? -errno : 0;
 }
 
-static int silence(void)
+static int silence(int out)
 {
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0)
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(out ? out : fd, STDOUT_FILENO) < 0)
 		return -errno;
 	return 0;
+}
+
+/** Close whatever else there is, the tether's original number too; not @error_fd. */
+static void be_alone(const struct process_opts *opts, int error_fd)
+{
+	int keep[MAX_FDS + 1];
+
+	for (unsigned i = 0; i < opts->nfds; i++)
+		keep[i] = PROCESS_FIRST_FD + (int)i;
+	keep[opts->nfds] = error_fd;
+	r3_fd_close_others(keep, opts->nfds + 1, sysconf(_SC_OPEN_MAX));
 }
 
 /** In the child. Returns only if it fails; @error_fd is closed by exec. */
@@ -93,9 +107,11 @@ static int become(const struct process_opts *opts, int *error_fd)
 	*error_fd = fcntl(*error_fd, F_DUPFD_CLOEXEC, PROCESS_FIRST_FD + (int)opts->nfds);
 	if (*error_fd < 0)
 		return -errno;
-	if ((opts->quiet && (rc = silence())) || (rc = announce_sockets(opts->nlisten)) ||
+	if ((opts->quiet && (rc = silence(opts->out))) || (rc = announce_sockets(opts->nlisten)) ||
 	    (rc = preload(opts->preload)) || (rc = place_fds(opts)))
 		return rc;
+	if (opts->alone)
+		be_alone(opts, *error_fd);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execvp(opts->argv[0], opts->argv);

@@ -12,13 +12,16 @@
 struct process_opts {
 	char *const *argv;
 	bool quiet;     /* no standard input and output */
+	int out;        /* becomes standard output; 0: as `quiet` says */
 	const int *fds; /* become descriptors 3, 4, ... of the child */
 	unsigned nfds;
 	unsigned nlisten;         /* how many of them LISTEN_FDS announces */
 	int preload;              /* which of them is a library to preload; -1 */
 	int keep;                 /* one more to stay open, under any number; -1 */
-	struct r3_tether *tether; /* its group dies with us; NULL: it has its own way */
+	struct r3_tether *tether; /* its group dies with us; NULL: it has its own way. One
+				     that is `alone` has `feel` among its fds */
 	bool foreground;          /* it gets the terminal */
+	bool alone;               /* no other descriptors, whatever we have inherited */
 };
 
 /** Fork and exec, with no signal blocked. Returns 0, or -errno of what failed, be it

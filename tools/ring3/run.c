@@ -6,9 +6,11 @@
  * killed by the kernel when we die, for nbdkit, too, holds the tether that does it.
  */
 #include "command.h"
+#include "isolate_report.h"
 #include "process.h"
 #include "server.h"
 #include "session.h"
+#include "util/fd.h"
 
 #include <errno.h>
 #include <ring3/block.h>
@@ -26,7 +28,21 @@
 #define EXIT_NOT_RUN   126
 #define EXIT_NOT_FOUND 127
 
-static int start_server(struct session *s, const struct args *args)
+/** The broker and the driver process, and the sockets; the export is like any other then. */
+static int start_isolated(struct session *s, const struct args *args, const char *level)
+{
+	const struct isolate_opts opts = {.address = args->word[0],
+					  .driver = args_value(args, "driver"),
+					  .nsid = args_value(args, "namespace"),
+					  .mode = args_value(args, "mode"),
+					  .log = level,
+					  .read_only = args_has(args, "read-only")};
+	int rc = isolate_start(s, &opts);
+
+	return rc || s->signal ? rc : isolate_keep(s);
+}
+
+static int start_servers(struct session *s, const struct args *args)
 {
 	const char *level = args_value(args, "log-level");
 	struct server_opts opts = {.address = args->word[0],
@@ -37,9 +53,21 @@ static int start_server(struct session *s, const struct args *args)
 				   .read_only = args_has(args, "read-only"),
 				   .endpoint = s->endpoint,
 				   .nendpoint = s->nendpoint,
-				   .keep = s->tether.feel};
+				   .keep = s->tether.feel,
+				   .link = -1};
+	int rc;
 
-	return server_start(&opts, &s->children.part[PART_EXPORT].pid, &s->owner);
+	if (args_has(args, "isolate")) {
+		rc = start_isolated(s, args, opts.log);
+		if (rc || s->signal)
+			return rc;
+		opts.link = s->isolation.link;
+		opts.uid = s->isolation.uid[PART_EXPORT];
+		opts.tether = &s->isolation.tether[PART_EXPORT];
+	}
+	rc = server_start(&opts, &s->children.part[PART_EXPORT].pid, &s->owner);
+	r3_fd_close(&s->isolation.link); /* whose end is seen at once */
+	return rc;
 }
 
 static int wait_ready(struct session *s)
@@ -54,40 +82,13 @@ static int wait_ready(struct session *s)
 	if (!ready)
 		return r3_error_set(ETIMEDOUT, "the device did not open in %d seconds",
 				    READY_MS / 1000);
-	for (unsigned i = 0; i < s->nendpoint; i++) {
+	if (s->isolation.on)
+		report_missing(s);
+	for (unsigned i = 0; !s->isolation.on && i < s->nendpoint; i++) {
 		if (s->endpoint[i].path[0])
 			socket_file_find(&s->endpoint[i].file, s->endpoint[i].path);
 	}
 	return 0;
-}
-
-struct served {
-	const char *uri;
-};
-
-struct listing {
-	struct list exports; /* of struct served */
-};
-
-static const struct field export_fields[] = {
-	FIELD(struct served, uri, STRING),
-	{0},
-};
-
-static const struct field listing_fields[] = {
-	FIELD(struct listing, exports, LIST, .fields = export_fields,
-	      .stride = sizeof(struct served), .bare = true),
-	{0},
-};
-
-static int print_endpoints(const struct session *s, enum output_format format)
-{
-	struct served served[MAX_ENDPOINTS];
-	struct listing listing = {.exports = {.item = served, .n = s->nendpoint}};
-
-	for (unsigned i = 0; i < s->nendpoint; i++)
-		served[i].uri = s->endpoint[i].uri;
-	return output_object(format, "run", listing_fields, &listing);
 }
 
 static int start_command(struct session *s, char **argv)
@@ -151,13 +152,13 @@ static void serve(struct session *s, bool command)
 
 static int session_run(struct session *s, const struct args *args)
 {
-	int rc = start_server(s, args), status;
+	int rc = start_servers(s, args), status;
 
-	if (rc == 0)
+	if (rc == 0 && !s->signal)
 		rc = wait_ready(s);
 	if (rc || s->signal)
 		return rc ? rc : EXIT_SIGNALLED + s->signal;
-	rc = args->ntail ? start_command(s, args->tail) : print_endpoints(s, args->format);
+	rc = args->ntail ? start_command(s, args->tail) : report_run(s, args->format);
 	if (rc)
 		return rc;
 	serve(s, args->ntail > 0);
@@ -214,6 +215,7 @@ static const struct command_option options[] = {
 	{"driver", 0, "NAME", "use this driver, not the one that matches best"},
 	{"namespace", 0, "N", "which namespace; without it the first"},
 	{"mode", 0, "MODE", "wait by interrupt (default), or adaptive: poll while it is busy"},
+	{"isolate", 0, NULL, "run device, driver and export as three processes, each shut in"},
 	{"read-only", 0, NULL, "refuse whatever changes the medium"},
 	{0},
 };
@@ -221,6 +223,8 @@ static const struct command_option options[] = {
 static const struct command_example examples[] = {
 	{"ring3 run qemu:nvme,size=1G --export nbd:unix:./r3.sock -- sh -c 'nbdinfo \"$uri\"'",
 	 "ask an NVMe controller in QEMU for its size, and end it"},
+	{"ring3 run --isolate qemu:nvme,size=1G --export nbd:unix:./r3.sock",
+	 "the same controller, with a driver that can open and connect to nothing"},
 	{"ring3 run file:disk.img --read-only --export nbd:tcp:127.0.0.1:10809",
 	 "serve a file until interrupted"},
 	{0},

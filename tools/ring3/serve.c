@@ -37,6 +37,8 @@ struct broker {
 	struct serve_events events;
 	struct serve_loop loop;
 	int owner;
+	bool shut_in;
+	bool tells; /* of its sandbox in the line that says that it is ready */
 	struct sandbox box;
 	struct sandbox_report report;
 };
@@ -101,6 +103,9 @@ static int take_identity(const struct args *args, struct sandbox *box)
 		gid = uid;
 	if (rc == 0)
 		rc = args_number(args, "gid", 1, UINT32_MAX - 1, &gid);
+	if (rc == 0 && args_has(args, "no-sandbox") &&
+	    (args_has(args, "uid") || args_has(args, "gid")))
+		rc = r3_error_set(EINVAL, "--uid and --gid are for a sandbox");
 	if (rc == 0 && geteuid() != 0 && (args_has(args, "uid") || args_has(args, "gid")))
 		rc = r3_error_set(EPERM, "--uid and --gid are for root");
 	box->uid = (uid_t)uid;
@@ -125,7 +130,7 @@ static int socket_open(struct broker *b)
 /** Make the file, for its owner alone: who may connect has the device. */
 static int socket_bind(struct broker *b)
 {
-	struct keeper_job job = {.file = {&b->file}, .nfile = 1};
+	struct keeper_job job = {.file = {&b->file}, .nfile = 1, .lock = -1};
 	mode_t before;
 	int rc;
 
@@ -176,7 +181,8 @@ static int print_json(const struct broker *b, const char *address)
 			       json_object_new_string(r3_device_get_info(b->dev)->address));
 	json_object_object_add(line, "pid", json_object_new_int((int)getpid()));
 	json_object_object_add(line, "uid", json_object_new_int64((int64_t)geteuid()));
-	json_object_object_add(line, "sandbox", sandbox_report_json(&b->box, &b->report));
+	json_object_object_add(line, "sandbox",
+			       b->shut_in ? sandbox_report_json(&b->box, &b->report) : NULL);
 	text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_NOSLASHESCAPE);
 	rc = output_write(text, strlen(text));
 	json_object_put(line);
@@ -205,11 +211,18 @@ static int print_ready(const struct broker *b, enum output_format format)
 
 static int enter_sandbox(struct broker *b)
 {
-	int rc = sandbox_enter(&b->box, &b->report);
-	char text[512];
+	char text[1024];
+	int rc;
 
+	if (!b->shut_in) {
+		r3_log(R3_LOG_INFO, "there is no sandbox: a client that deceives us is as we are");
+		return 0;
+	}
+	rc = sandbox_enter(&b->box, &b->report);
+	if (rc == -EBUSY) /* in a device's own; ours has none */
+		return r3_error_prefix(rc, "--no-sandbox would do without");
 	sandbox_report_text(&b->box, &b->report, text, sizeof(text));
-	r3_log(rc == 0 && sandbox_grade(&b->report) == SANDBOX_FULL ? R3_LOG_DEBUG : R3_LOG_WARN,
+	r3_log(sandbox_grade(&b->report) == SANDBOX_FULL || b->tells ? R3_LOG_DEBUG : R3_LOG_WARN,
 	       "%s", text);
 	return rc;
 }
@@ -254,6 +267,8 @@ static int run(const struct args *args)
 			   .keeper = KEEPER_NONE,
 			   .events.fd = -1,
 			   .owner = -1,
+			   .shut_in = !args_has(args, "no-sandbox"),
+			   .tells = args->format == OUTPUT_JSON,
 			   .box = {.profile = SANDBOX_BROKER, .max_file = MAX_FILE}};
 	struct r3_serve_opts opts = {.size = sizeof(opts), .event = on_event, .ctx = &b};
 	int rc;
@@ -284,6 +299,7 @@ static const struct command_option options[] = {
 	{"max-fds", 0, "N", "descriptors that a client may leave here (512)"},
 	{"uid", 0, "N", "as root: become this user, once everything is open"},
 	{"gid", 0, "N", "and this group; without it, the one of the same number"},
+	{"no-sandbox", 0, NULL, "stay as we are: for debuggers, and devices that need threads"},
 	{"owner", 0, "fd:N", "end when the other end of this pipe or socket is closed"},
 	{0},
 };

@@ -19,28 +19,32 @@
 #define ERRATUM "nbdkit-ring3-hangup.so" /* see export/nbd/hangup.c */
 #define THREADS "64"                     /* of each connection: 32 requests in flight, and room */
 
-#define FOLDER_MAX (PATH_MAX - 64)
-
-/** Find the folder of our parts: in the build tree, or where they are installed. */
-static int find_parts(char folder[FOLDER_MAX])
+int server_find_part(const struct server_place *places, unsigned n, char *path)
 {
-	static const char *const places[] = {"export/nbd", "../" R3_LIBDIR "/ring3"};
-	char exe[PATH_MAX / 2], part[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	char exe[PATH_MAX / 2];
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
-	if (n < 0)
+	if (len < 0)
 		return r3_error_set(errno, "/proc/self/exe: %s", strerror(errno));
-	exe[n] = 0;
+	exe[len] = 0;
 	*strrchr(exe, '/') = 0;
-	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(folder, FOLDER_MAX, "%s/%s", exe, places[i]);
-		snprintf(part, sizeof(part), "%s/" PLUGIN, folder);
-		if (access(part, R_OK) == 0)
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(path, PATH_MAX, "%s/%s/%s", exe, places[i].folder, places[i].name);
+		if (access(path, R_OK) == 0)
 			return 0;
 	}
 	return r3_error_set(ENOENT,
-			    PLUGIN " is not here: build with nbdkit-plugin-dev installed, then "
-				   "install all of ring3");
+			    "%s is not here: build with all that 'make deps' installs, then "
+			    "install all of ring3",
+			    places[0].name);
+}
+
+static int find_library(const char *name, char *path)
+{
+	const struct server_place places[] = {{"export/nbd", name},
+					      {"../" R3_LIBDIR "/ring3", name}};
+
+	return server_find_part(places, 2, path);
 }
 
 /** The command line: fixed words, then "KEY=VALUE"s, which are allocations. */
@@ -67,18 +71,43 @@ static int push_fd(struct line *line, const char *key, unsigned fd, const char *
 	return push(line, key, value);
 }
 
+/** The descriptors that nbdkit inherits, in order; those of isolation only with it. */
+enum { FD_OWNER, FD_ERRATUM, FD_LINK, FD_TETHER, FD_KEEP, FDS };
+
+/** Which device, and how; the driver process, where there is one, knows better. */
+static int push_device(struct line *line, const struct server_opts *opts)
+{
+	char address[32];
+	int rc;
+
+	if (opts->link < 0)
+		return (rc = push(line, "address", opts->address)) ||
+				       (rc = push(line, "driver", opts->driver)) ||
+				       (rc = push(line, "namespace", opts->nsid))
+			       ? rc
+			       : 0;
+	snprintf(address, sizeof(address), "vhost-user:fd:%u",
+		 PROCESS_FIRST_FD + opts->nendpoint + FD_LINK);
+	rc = push(line, "address", address);
+	if (rc == 0)
+		rc = push(line, "sandbox", "true");
+	if (rc == 0 && opts->uid) {
+		snprintf(address, sizeof(address), "%u", opts->uid);
+		rc = push(line, "uid", address);
+	}
+	return rc;
+}
+
 static int push_all(struct line *line, const struct server_opts *opts)
 {
 	int rc;
 
-	if ((rc = push(line, "address", opts->address)) ||
-	    (rc = push(line, "driver", opts->driver)) ||
-	    (rc = push(line, "namespace", opts->nsid)) || (rc = push(line, "mode", opts->mode)) ||
+	if ((rc = push_device(line, opts)) || (rc = push(line, "mode", opts->mode)) ||
 	    (rc = push(line, "readonly", opts->read_only ? "true" : NULL)) ||
 	    (rc = push(line, "log", opts->log)) ||
-	    (rc = push_fd(line, "owner", PROCESS_FIRST_FD + opts->nendpoint, NULL)))
+	    (rc = push_fd(line, "owner", PROCESS_FIRST_FD + opts->nendpoint + FD_OWNER, NULL)))
 		return rc;
-	for (unsigned i = 0; i < opts->nendpoint; i++) {
+	for (unsigned i = 0; opts->link < 0 && i < opts->nendpoint; i++) {
 		const char *path = opts->endpoint[i].path;
 
 		if (path[0] && (rc = push_fd(line, "unix", PROCESS_FIRST_FD + i, path)))
@@ -89,26 +118,29 @@ static int push_all(struct line *line, const struct server_opts *opts)
 
 int server_start(const struct server_opts *opts, pid_t *pid, int *owner)
 {
-	char folder[FOLDER_MAX], plugin[PATH_MAX], erratum[PATH_MAX];
+	char plugin[PATH_MAX], erratum[PATH_MAX];
 	struct line line = {{(char[]){"nbdkit"}, (char[]){"--foreground"},
 			     (char[]){"--exit-with-parent"}, (char[]){"--threads"},
 			     (char[]){THREADS}, plugin},
 			    .fixed = 6,
 			    .n = 6};
-	int fds[MAX_ENDPOINTS + 2], pair[2], rc;
+	int fds[MAX_ENDPOINTS + FDS], *own = fds + opts->nendpoint, pair[2], rc;
+	bool isolated = opts->link >= 0;
 	struct process_opts process = {.argv = line.word,
 				       .quiet = true,
 				       .fds = fds,
-				       .nfds = opts->nendpoint + 2,
+				       .nfds = opts->nendpoint + (isolated ? FDS : FD_LINK),
 				       .nlisten = opts->nendpoint,
-				       .preload = (int)opts->nendpoint + 1,
-				       .keep = opts->keep};
+				       .preload = (int)opts->nendpoint + FD_ERRATUM,
+				       .keep = isolated ? -1 : opts->keep,
+				       .tether = opts->tether,
+				       .alone = isolated};
 
-	rc = find_parts(folder);
+	rc = find_library(PLUGIN, plugin);
+	if (rc == 0)
+		rc = find_library(ERRATUM, erratum);
 	if (rc)
 		return rc;
-	snprintf(plugin, sizeof(plugin), "%s/" PLUGIN, folder);
-	snprintf(erratum, sizeof(erratum), "%s/" ERRATUM, folder);
 	rc = push_all(&line, opts);
 	if (rc)
 		goto free_line;
@@ -118,15 +150,20 @@ int server_start(const struct server_opts *opts, pid_t *pid, int *owner)
 		rc = r3_error_set(errno, "making a socket: %s", strerror(errno));
 		goto free_line;
 	}
-	fds[opts->nendpoint] = pair[1];
-	fds[opts->nendpoint + 1] = open(erratum, O_RDONLY | O_CLOEXEC);
-	if (fds[opts->nendpoint + 1] < 0) {
+	own[FD_OWNER] = pair[1];
+	own[FD_ERRATUM] = open(erratum, O_RDONLY | O_CLOEXEC);
+	own[FD_LINK] = opts->link;
+	own[FD_TETHER] = opts->tether ? opts->tether->feel : -1;
+	own[FD_KEEP] = opts->keep;
+	if (own[FD_ERRATUM] < 0) {
 		rc = r3_error_set(errno, "%s: %s", erratum, strerror(errno));
 		close(pair[0]);
 		goto close_pair;
 	}
 	rc = process_spawn(&process, pid);
-	close(fds[opts->nendpoint + 1]);
+	close(own[FD_ERRATUM]);
+	if (opts->tether)
+		r3_tether_owner(opts->tether);
 	if (rc) {
 		r3_error_set(-rc,
 			     rc == -ENOENT ? "cannot find the program nbdkit: install nbdkit"
@@ -145,7 +182,7 @@ free_line:
 	return rc;
 }
 
-int server_hear(int owner)
+int server_hear(int owner, char **report)
 {
 	const size_t head = offsetof(struct owner_report, text);
 	struct owner_report msg;
@@ -155,8 +192,10 @@ int server_hear(int owner)
 		return 0;
 	if (n < (ssize_t)head)
 		return r3_error_set(EIO, "nbdkit has ended unexpectedly");
-	if (msg.err >= 0)
+	if (msg.err >= 0) {
+		*report = (size_t)n > head ? strndup(msg.text, (size_t)n - head) : NULL;
 		return 1;
+	}
 	return r3_error_set(-msg.err, "%.*s", (int)((size_t)n - head), msg.text);
 }
 

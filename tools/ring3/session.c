@@ -3,6 +3,7 @@
 #include "session.h"
 #include "process.h"
 #include "server.h"
+#include "util/fd.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +17,9 @@
 #define COMMAND_MS 500   /* for a command to end by SIGTERM */
 #define SERVER_MS  10000 /* to shut the device down */
 #define KILLED_MS  1000  /* for what was killed to be gone */
+#define BROKEN_MS  1000  /* for the rest of a chain that is broken */
+#define CAUSE_MS   200   /* for news that explain other news */
+#define POLL_MS    10
 
 int session_open(struct session *s)
 {
@@ -40,33 +44,102 @@ int session_open(struct session *s)
 	return 0;
 }
 
+/** Who has the device has its trace. */
+static void ask_trace(struct session *s)
+{
+	if (!s->isolation.on)
+		server_ask_trace(s->owner);
+	else if (s->children.part[PART_BROKER].pid)
+		kill(s->children.part[PART_BROKER].pid, SIGUSR1);
+}
+
 static void take_signals(struct session *s)
 {
 	struct signalfd_siginfo info;
 
 	while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
-			server_ask_trace(s->owner);
+			ask_trace(s);
 		else if (info.ssi_signo != SIGCHLD)
 			s->signal = (int)info.ssi_signo;
 	}
+}
+
+int session_await_line(struct session *s, int fd, char *line, unsigned size, int timeout_ms)
+{
+	int64_t end = now_ms() + timeout_ms, left;
+	unsigned n = 0;
+
+	while (!s->signal && (left = end - now_ms()) > 0) {
+		struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
+				       {.fd = fd, .events = POLLIN}};
+		ssize_t got;
+
+		if (poll(fds, 2, (int)left) <= 0)
+			continue;
+		take_signals(s);
+		children_reap(&s->children);
+		if (!fds[1].revents)
+			continue;
+		got = read(fd, line + n, size - 1 - n);
+		if (got <= 0)
+			return 0;
+		n += (unsigned)got;
+		line[n] = 0;
+		char *stop = strchr(line, '\n');
+		if (!stop && n < size - 1)
+			continue;
+		line[stop ? stop - line : n] = 0;
+		return (int)strlen(line);
+	}
+	return s->signal ? 0 : r3_error_set(ETIMEDOUT, "it does not start");
+}
+
+/** One who serves has died, or says that the device is gone: who was the first? Those who only
+ *  lost sight of the next one say so sooner than the kernel tells us of that one's death. */
+static int find_cause(struct session *s, int rc)
+{
+	struct pollfd news = {.fd = s->signals, .events = POLLIN};
+	int64_t end = now_ms() + CAUSE_MS, left;
+	char text[128];
+
+	while ((left = end - now_ms()) > 0) {
+		if (poll(&news, 1, (int)left) > 0)
+			take_signals(s);
+		children_reap(&s->children);
+	}
+	return children_cause(&s->children, text, sizeof(text)) ? r3_error_set(EIO, "%s", text)
+								: rc;
+}
+
+/** Whether somebody is missing of those that serve, and why. */
+static int look_for_the_dead(const struct session *s)
+{
+	const struct keeper *keeper = &s->children.keeper;
+	char text[128];
+
+	if (children_cause(&s->children, text, sizeof(text)))
+		return r3_error_set(EIO, "%s", text);
+	return keeper->pipe >= 0 && keeper->pid == 0 ? r3_error_set(EIO, "the keeper was killed")
+						     : 0;
 }
 
 int session_wait(struct session *s, int timeout_ms)
 {
 	struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
 			       {.fd = s->failed ? -1 : s->owner, .events = POLLIN}};
-	int rc;
+	int rc = 0;
 
 	if (poll(fds, 2, timeout_ms) <= 0)
 		return 0;
 	take_signals(s);
 	children_reap(&s->children);
-	if (!fds[1].revents)
-		return 0;
-	rc = server_hear(s->owner);
+	if (fds[1].revents)
+		rc = server_hear(s->owner, &s->isolation.report[PART_EXPORT]);
+	else if (s->isolation.on && !s->failed)
+		rc = look_for_the_dead(s);
 	if (rc < 0)
-		s->failed = rc;
+		s->failed = s->isolation.on ? find_cause(s, rc) : rc;
 	return rc > 0;
 }
 
@@ -80,12 +153,29 @@ static void await_servers(struct session *s, int timeout_ms, bool hasty)
 		session_wait(s, (int)left);
 }
 
+void session_end_part(struct session *s, enum server_part part)
+{
+	struct pollfd news = {.fd = s->signals, .events = POLLIN};
+	int64_t end = now_ms() + KILLED_MS;
+
+	while (s->children.part[part].pid && now_ms() < end + KILLED_MS) {
+		if (now_ms() > end)
+			kill(-s->children.part[part].pid, SIGKILL);
+		if (poll(&news, 1, POLL_MS) > 0)
+			take_signals(s);
+		children_reap(&s->children);
+	}
+}
+
 static void end_servers(struct session *s)
 {
+	bool broken = s->isolation.on && s->failed; /* nobody is there any more to end in order */
+
 	s->failed = s->failed ? s->failed : -ESHUTDOWN; /* their last words do not matter */
 	if (s->children.part[PART_EXPORT].pid)
 		server_ask_end(s->owner);
-	await_servers(s, SERVER_MS, true);
+	r3_fd_close(&s->isolation.link);
+	await_servers(s, broken ? BROKEN_MS : SERVER_MS, true);
 	for (unsigned i = 0; i < PARTS; i++) {
 		if (s->children.part[i].pid)
 			kill(-s->children.part[i].pid, SIGKILL);
@@ -114,4 +204,6 @@ void session_close(struct session *s)
 		close(s->signals);
 	while (s->nendpoint > 0)
 		endpoint_close(&s->endpoint[--s->nendpoint]);
+	keeper_end(&s->children.keeper);
+	isolate_close(&s->isolation);
 }

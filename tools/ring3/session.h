@@ -8,6 +8,7 @@
 
 #include "children.h"
 #include "endpoint.h"
+#include "isolate.h"
 #include "util/tether.h"
 
 struct session {
@@ -19,14 +20,18 @@ struct session {
 	bool foreground;
 	struct r3_tether tether; /* of the command */
 	struct children children;
+	struct isolation isolation;
 	int failed; /* -errno, with its text set: a server or the device is gone */
 };
 
 #define SESSION_NONE \
-	((struct session){.owner = -1, \
-			  .signals = -1, \
-			  .tether = R3_TETHER_NONE, \
-			  .children.keeper = KEEPER_NONE})
+	((struct session){ \
+		.owner = -1, \
+		.signals = -1, \
+		.tether = R3_TETHER_NONE, \
+		.children.keeper = KEEPER_NONE, \
+		.isolation = ISOLATION_NONE, \
+	})
 
 /** Take signals, and prepare to have children. Errors: EMFILE. */
 int session_open(struct session *s);
@@ -35,6 +40,14 @@ int session_open(struct session *s);
  *  where somebody who serves says so or has ended. Returns 1 when the export says that it
  *  serves, else 0. */
 int session_wait(struct session *s, int timeout_ms);
+
+/** Wait until whoever has the other end of the pipe @fd has written a line, or has closed it,
+ *  or we got a signal. Returns the length of the line, without its end; 0: there was none.
+ *  Errors: ETIMEDOUT. */
+int session_await_line(struct session *s, int fd, char *line, unsigned size, int timeout_ms);
+
+/** See one of those that serve end that has begun to, or make it. */
+void session_end_part(struct session *s, enum server_part part);
 
 /** End the command, and all that it started. Its status is in `children` then. */
 void session_end_command(struct session *s);

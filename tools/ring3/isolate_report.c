@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See isolate_report.h. Each process tells of its own sandbox, in JSON, when it is ready; what
+ * they say comes from our own programs, and is read as if it did not.
+ */
+#include "isolate_report.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <ring3/error.h>
+#include <ring3/log.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_MISSING 16
+
+struct missing {
+	const char *part, *state, *why;
+};
+
+struct process {
+	const char *role, *sandbox;
+	uint64_t pid, uid;
+	struct list missing; /* of struct missing */
+	struct missing item[MAX_MISSING];
+	struct json_object *json; /* what the strings belong to */
+};
+
+struct served {
+	const char *uri;
+};
+
+struct listing {
+	struct list exports;   /* of struct served */
+	struct list processes; /* of struct process */
+};
+
+static const struct field export_fields[] = {
+	FIELD(struct served, uri, STRING),
+	{0},
+};
+
+static const struct field missing_fields[] = {
+	FIELD(struct missing, part, STRING),
+	FIELD(struct missing, state, STRING),
+	FIELD(struct missing, why, STRING),
+	{0},
+};
+
+static const struct field process_fields[] = {
+	FIELD(struct process, role, STRING),
+	FIELD(struct process, pid, NUMBER),
+	FIELD(struct process, uid, NUMBER),
+	FIELD(struct process, sandbox, STRING),
+	FIELD(struct process, missing, LIST, .fields = missing_fields,
+	      .stride = sizeof(struct missing)),
+	{0},
+};
+
+#define EXPORTS \
+	FIELD(struct listing, exports, LIST, .fields = export_fields, \
+	      .stride = sizeof(struct served), .bare = true)
+
+static const struct field plain_fields[] = {
+	EXPORTS,
+	{0},
+};
+
+static const struct field isolated_fields[] = {
+	EXPORTS,
+	FIELD(struct listing, processes, LIST, .json_only = true, .fields = process_fields,
+	      .stride = sizeof(struct process)),
+	{0},
+};
+
+/** The string at @key; "" where there is none. */
+static const char *text_at(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(object, key, &value);
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+static void read_process(struct process *p, const struct session *s, enum server_part part)
+{
+	static const char *const roles[PARTS] = {"broker", "driver", "export"};
+	const char *report = s->isolation.report[part];
+	struct json_object *box = NULL, *list = NULL;
+	uid_t uid = s->isolation.uid[part];
+
+	*p = (struct process){.role = roles[part],
+			      .sandbox = "missing",
+			      .pid = (uint64_t)s->children.part[part].pid,
+			      .uid = uid ? uid : geteuid(),
+			      .missing.item = p->item,
+			      .json = report ? json_tokener_parse(report) : NULL};
+	if (!p->json)
+		return;
+	box = p->json;
+	json_object_object_get_ex(p->json, "sandbox", &box); /* else it is all there is */
+	p->sandbox = text_at(box, "grade");
+	json_object_object_get_ex(box, "missing", &list);
+	if (!json_object_is_type(list, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(list) && i < MAX_MISSING; i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		p->item[p->missing.n++] = (struct missing){.part = text_at(item, "part"),
+							   .state = text_at(item, "state"),
+							   .why = text_at(item, "why")};
+	}
+}
+
+static void read_processes(struct process process[PARTS], const struct session *s)
+{
+	for (unsigned i = 0; i < PARTS; i++)
+		read_process(&process[i], s, i);
+}
+
+static void free_processes(struct process process[PARTS])
+{
+	for (unsigned i = 0; i < PARTS; i++)
+		json_object_put(process[i].json);
+}
+
+int report_run(const struct session *s, enum output_format format)
+{
+	struct served served[MAX_ENDPOINTS];
+	struct process process[PARTS];
+	struct listing listing = {.exports = {.item = served, .n = s->nendpoint},
+				  .processes = {.item = process, .n = PARTS}};
+	int rc;
+
+	for (unsigned i = 0; i < s->nendpoint; i++)
+		served[i].uri = s->endpoint[i].uri;
+	if (!s->isolation.on)
+		return output_object(format, "run", plain_fields, &listing);
+	read_processes(process, s);
+	rc = output_object(format, "run", isolated_fields, &listing);
+	free_processes(process);
+	return rc;
+}
+
+void report_missing(const struct session *s)
+{
+	struct process process[PARTS];
+	char text[900] = "", seen[200] = " ";
+	size_t used = 0;
+
+	read_processes(process, s);
+	for (unsigned i = 0; i < PARTS; i++) {
+		for (size_t m = 0; m < process[i].missing.n; m++) {
+			const struct missing *missing = &process[i].item[m];
+			char word[40];
+
+			/* what one lacks the others lack mostly, too: once is enough */
+			snprintf(word, sizeof(word), " %.36s ", missing->part);
+			if (strstr(seen, word) || used >= sizeof(text))
+				continue;
+			strncat(seen, word + 1, sizeof(seen) - strlen(seen) - 1);
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s (%s)",
+						 used ? "; " : "", missing->part, missing->why);
+		}
+	}
+	free_processes(process);
+	if (used)
+		r3_log(R3_LOG_WARN, "not fully isolated: %s", text);
+}
