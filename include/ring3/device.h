@@ -31,6 +31,7 @@ enum r3_device_caps {
 	R3_CAP_FLR = 1 << 6,          /* R3_RESET_FUNCTION works */
 	R3_CAP_BUS_RESET = 1 << 7,    /* R3_RESET_BUS works */
 	R3_CAP_UNSAFE = 1 << 8,       /* no IOMMU: the device can reach memory not given to it */
+	R3_CAP_IN_PROCESS = 1 << 9,   /* its transfers are copies that this process makes */
 };
 
 struct r3_device_info {

@@ -471,7 +471,8 @@ struct fake_device *fake_device_new(const struct r3_open_opts *opts)
 	r3_device_init(&fake->base, &fake_ops, opts);
 	fake->base.info = (struct r3_device_info){
 		.name = "fake",
-		.caps = R3_CAP_PCI | R3_CAP_IRQ_MASK | R3_CAP_DMA | R3_CAP_FLR | R3_CAP_BUS_RESET,
+		.caps = R3_CAP_PCI | R3_CAP_IRQ_MASK | R3_CAP_DMA | R3_CAP_FLR | R3_CAP_BUS_RESET |
+			R3_CAP_IN_PROCESS,
 		.nregions = R3_REGION_CONFIG + 1,
 		.nirqs = {1, 32, FAKE_VECTORS},
 	};
