@@ -20,7 +20,7 @@ enum { EDU_DMA_SRC = 0x80, EDU_DMA_DST = 0x88, EDU_DMA_COUNT = 0x90, EDU_DMA_CMD
 #define LEN        2048
 #define BOTH       (R3_DMA_DEVICE_READ | R3_DMA_DEVICE_WRITE)
 
-static struct r3_device *edu;
+static struct r3_device *dev;
 static struct r3_region *bar;
 static char log_text[4096];
 
@@ -34,15 +34,15 @@ static inline void keep_log(void *ctx, enum r3_log_level level, const char *text
 static inline int setup(void **state)
 {
 	log_text[0] = '\0';
-	edu = open_device(EDU);
-	bar = open_region(edu, R3_REGION_BAR0);
-	assert_int_equal(r3_pci_enable(edu, R3_PCI_MEMORY | R3_PCI_MASTER, 0), 0);
+	dev = open_device(EDU);
+	bar = open_region(dev, R3_REGION_BAR0);
+	assert_int_equal(r3_pci_enable(dev, R3_PCI_MEMORY | R3_PCI_MASTER, 0), 0);
 	return 0;
 }
 
 static inline int teardown(void **state)
 {
-	r3_device_close(edu);
+	r3_device_close(dev);
 	return 0;
 }
 
@@ -66,7 +66,7 @@ static inline int try_map(struct r3_mem *mem, uint64_t off, uint64_t len, unsign
 	struct r3_dma_extent extent = {.iova = iova};
 	unsigned n = 1;
 
-	return edu->ops->dma_map(edu, mem, off, len, prot, &extent, &n);
+	return dev->ops->dma_map(dev, mem, off, len, prot, &extent, &n);
 }
 
 static inline void map(struct r3_mem *mem, uint64_t off, uint64_t len, unsigned prot, uint64_t iova)
@@ -77,7 +77,7 @@ static inline void map(struct r3_mem *mem, uint64_t off, uint64_t len, unsigned 
 
 static inline void unmap(uint64_t iova, uint64_t len)
 {
-	if (edu->ops->dma_unmap(edu, iova, len))
+	if (dev->ops->dma_unmap(dev, iova, len))
 		fail_msg("%s", r3_error_text());
 }
 
@@ -123,12 +123,12 @@ static inline void fault_is(uint64_t page, const char *what)
 	struct r3_event event;
 	char text[64];
 
-	assert_true(readable(r3_device_fd(edu), SOON_MS));
-	assert_int_equal(r3_device_dispatch(edu, &event, 1), 1);
+	assert_true(readable(r3_device_fd(dev), SOON_MS));
+	assert_int_equal(r3_device_dispatch(dev, &event, 1), 1);
 	assert_int_equal(event.type, R3_EVENT_DMA_FAULT);
 	assert_int_equal(event.detail, page);
 	snprintf(text, sizeof(text), "%s at %#llx", what, (unsigned long long)page);
-	if (!strstr(log_text, text) || !strstr(log_text, "qemu:edu"))
+	if (!strstr(log_text, text) || !strstr(log_text, dev->info.name))
 		fail_msg("no \"%s\" in: %s", text, log_text);
 	log_text[0] = '\0';
 }

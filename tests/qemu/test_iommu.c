@@ -14,7 +14,7 @@ static void bytes_go_where_they_are_mapped(void **state)
 	all_are(bytes_of(mem) + 8192, 0xa5, LEN);
 	all_are(bytes_of(mem) + 8192 + LEN, 0, 8192 - LEN);
 	unmap(UINT64_C(0x7fff00000000), 8192);
-	no_event(edu);
+	no_event(dev);
 	r3_mem_unref(mem);
 }
 
@@ -27,7 +27,7 @@ static void what_is_not_mapped_is_refused_and_told(void **state)
 	/* the RAM with the IOMMU's own tables */
 	device_writes(R3_QEMU_DMA_FIRST);
 	fault_is(R3_QEMU_DMA_FIRST, "write");
-	no_event(edu);
+	no_event(dev);
 }
 
 static void what_is_unmapped_is_refused_again(void **state)
@@ -62,7 +62,7 @@ static void an_address_is_not_stale(void **state)
 	device_writes(0x20000000);
 	all_are(bytes_of(first), 1, 4096);
 	all_are(bytes_of(second), 0xa5, LEN);
-	no_event(edu);
+	no_event(dev);
 	unmap(0x20000000, 4096);
 	r3_mem_unref(first);
 	r3_mem_unref(second);

@@ -8,7 +8,7 @@
 
 static unsigned plugged(void)
 {
-	struct r3_qemu_dimms *dimms = &r3_qemu_of(edu)->iommu->dimms;
+	struct r3_qemu_dimms *dimms = &r3_qemu_of(dev)->iommu->dimms;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < R3_QEMU_DIMM_SLOTS; i++)
@@ -73,7 +73,7 @@ static uint64_t resident(void)
 	unsigned long long pages = 0;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/%d/statm", r3_qemu_pid(edu));
+	snprintf(path, sizeof(path), "/proc/%d/statm", r3_qemu_pid(dev));
 	file = fopen(path, "r");
 	assert_non_null(file);
 	assert_int_equal(fscanf(file, "%*u %llu", &pages), 1);
@@ -87,7 +87,7 @@ static unsigned fds_of_qemu(void)
 	unsigned n = 0;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", r3_qemu_pid(edu));
+	snprintf(path, sizeof(path), "/proc/%d/fd", r3_qemu_pid(dev));
 	dir = opendir(path);
 	assert_non_null(dir);
 	while (readdir(dir))
@@ -108,7 +108,7 @@ static void cycle(unsigned i)
 
 static void nothing_is_left_behind(void **state)
 {
-	struct r3_qemu_iommu *iommu = r3_qemu_of(edu)->iommu;
+	struct r3_qemu_iommu *iommu = r3_qemu_of(dev)->iommu;
 	unsigned ours, theirs;
 	uint64_t before, tables, now;
 
@@ -152,7 +152,7 @@ static void slots_end_and_come_back(void **state)
 	map(mem[R3_QEMU_DIMM_SLOTS], 0, 4096, BOTH, 0x80000000);
 	device_writes(0x80000000);
 	all_are(bytes_of(mem[R3_QEMU_DIMM_SLOTS]), 255, LEN);
-	no_event(edu);
+	no_event(dev);
 	unmap(0, UINT64_C(1) << 47); /* all of them */
 	assert_int_equal(plugged(), 0);
 	for (unsigned i = 0; i <= R3_QEMU_DIMM_SLOTS; i++)
@@ -281,11 +281,11 @@ static void nonsense_is_refused(void **state)
 			fail_msg("row %zu: %d, not %d", i, rc, rows[i].rc);
 		assert_non_null(strstr(r3_error_text(), "qemu:edu"));
 	}
-	assert_int_equal(edu->ops->dma_unmap(edu, 0x20000000, 4096), -EINVAL);
-	assert_int_equal(edu->ops->dma_unmap(edu, 0x20001000, 16384), -EINVAL);
-	assert_int_equal(edu->ops->dma_unmap(edu, 0x30000000, 4096), -EINVAL);
-	assert_int_equal(edu->ops->dma_unmap(edu, 0x20000000, 0), -EINVAL);
-	assert_int_equal(edu->ops->dma_unmap(edu, UINT64_MAX - 4095, 8192), -EINVAL);
+	assert_int_equal(dev->ops->dma_unmap(dev, 0x20000000, 4096), -EINVAL);
+	assert_int_equal(dev->ops->dma_unmap(dev, 0x20001000, 16384), -EINVAL);
+	assert_int_equal(dev->ops->dma_unmap(dev, 0x30000000, 4096), -EINVAL);
+	assert_int_equal(dev->ops->dma_unmap(dev, 0x20000000, 0), -EINVAL);
+	assert_int_equal(dev->ops->dma_unmap(dev, UINT64_MAX - 4095, 8192), -EINVAL);
 	/* the edges are the device's */
 	map(mem, 0, 4096, BOTH, 0);
 	map(mem, 0, 4096, BOTH, R3_QEMU_DOORBELL_IOVA - 4096);
