@@ -165,12 +165,17 @@ int r3_vfio_user_open_stream(struct r3_stream *stream, const char *name, unsigne
 	if (rc < 0)
 		return rc;
 	rc = r3_vfio_user_hello(v);
+	if (rc == -ENODEV && v->link.err == EPIPE)
+		rc = r3_error_set(v->link.err = EBUSY,
+				  "the server hung up at once: it serves another client, or "
+				  "something else than vfio-user");
 	if (rc == 0)
 		rc = find_device(v);
 	if (rc == 0)
 		rc = r3_vfio_user_watch(v);
 	if (rc < 0) {
-		rc = v->link.lost ? -v->link.err : rc;
+		if (v->link.lost && (v->link.err == ETIMEDOUT || v->link.err == EBUSY))
+			rc = -v->link.err;
 		destroy(v);
 		/* whoever talks nonsense has no device for us */
 		return r3_error_prefix(rc == -EPROTO ? -ENODEV : rc, "%s", name);

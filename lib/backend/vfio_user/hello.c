@@ -70,6 +70,7 @@ int r3_vfio_user_hello(struct r3_vfio_user *v)
 
 	r3_vfio_user_call_init(&call, VFIO_USER_VERSION, &hello, prepare(&hello), reply,
 			       sizeof(reply));
+	call.takes_fds = true;
 	rc = r3_vfio_user_call(v, &call);
 	if (rc < 0)
 		return rc;
@@ -78,5 +79,6 @@ int r3_vfio_user_hello(struct r3_vfio_user *v)
 		rc = add_twin(v, &call.fds[v->server.twin_fd]);
 	for (unsigned i = 0; i < call.msg.nfds; i++)
 		r3_fd_close(&call.fds[i]);
-	return rc;
+	/* what is invalid is the server's, not our caller's */
+	return rc == -EINVAL ? -EPROTO : rc;
 }

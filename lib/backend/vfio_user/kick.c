@@ -105,6 +105,7 @@ int r3_vfio_user_find_kicks(struct r3_vfio_user *v, unsigned index, uint64_t siz
 	v->kicks_asked |= 1u << index;
 	r3_vfio_user_call_init(&call, VFIO_USER_DEVICE_GET_REGION_IO_FDS, &message, sizeof(message),
 			       reply, sizeof(reply));
+	call.takes_fds = true;
 	rc = r3_vfio_user_call(v, &call);
 	if (rc < 0) /* many servers have none of this */
 		return rc == -ENODEV ? rc : 0;

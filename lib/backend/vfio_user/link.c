@@ -237,6 +237,8 @@ static int deliver(struct r3_vfio_user_link *link, const struct r3_vfio_user_msg
 		return lose(link, EPROTO, "it answers what was not asked");
 	if (msg->len > call->room)
 		return lose(link, EPROTO, "its answer is too long");
+	if (msg->nfds && !call->takes_fds)
+		return lose(link, EPROTO, "its answer comes with descriptors");
 	*at = call->next;
 	call->msg = *msg;
 	call->msg.payload = call->reply;

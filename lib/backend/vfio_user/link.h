@@ -36,6 +36,7 @@ struct r3_vfio_user_call {
 	/* where the payload of the reply goes: one that is longer is nonsense */
 	void *reply;
 	size_t room;
+	bool takes_fds; /* and one with descriptors, unless they are taken */
 	/* the reply, where there is one: msg.payload is in @reply, descriptors in @fds */
 	struct r3_vfio_user_msg msg;
 	int fds[R3_VFIO_USER_FDS];
@@ -56,6 +57,7 @@ static inline void r3_vfio_user_call_init(struct r3_vfio_user_call *call, unsign
 	call->cmd = (uint16_t)cmd;
 	call->reply = reply;
 	call->room = room;
+	call->takes_fds = false;
 }
 
 /** Most calls that are made together. */

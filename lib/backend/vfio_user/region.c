@@ -174,6 +174,7 @@ static int ask(struct r3_vfio_user *v, unsigned index, struct r3_vfio_user_call 
 
 	r3_vfio_user_call_init(call, VFIO_USER_DEVICE_GET_REGION_INFO, &message, sizeof(message),
 			       reply, R3_VFIO_USER_ARGSZ_MAX);
+	call->takes_fds = true;
 	rc = r3_vfio_user_call(v, call);
 	if (rc < 0)
 		return rc;

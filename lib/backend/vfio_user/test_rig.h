@@ -56,8 +56,10 @@ static inline void rig_open(void)
 static int rig_teardown(void **state)
 {
 	r3_device_close(rig.dev);
+	rig.dev = NULL;
 	if (rig.server.stream)
 		fake_server_stop(&rig.server);
+	rig.server.stream = NULL;
 	assert_int_equal(test_count_fds(), rig.fds);
 	return 0;
 }
