@@ -34,7 +34,7 @@ class Real(unittest.TestCase):
         if os.path.exists(os.path.join(BUILD, 'tests/budget/budget_instructions')):
             programs.add('instructions')
         if 'skipping what needs QEMU' not in got.stderr:
-            programs |= {'first_light', 'adaptive'}
+            programs |= {'first_light', 'adaptive', 'iommu'}
         self.assertLessEqual(programs, {name.split('.')[0] for name in names})
         for row in rows:
             self.assertEqual(list(row), KEYS)
