@@ -10,6 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A PCI device has all regions that VFIO knows, if only by number ("Device-Specific Regions"). */
+static unsigned regions(const struct r3_device *dev)
+{
+	if (dev->info.caps & R3_CAP_PCI && dev->info.nregions < VFIO_PCI_NUM_REGIONS)
+		return VFIO_PCI_NUM_REGIONS;
+	return dev->info.nregions;
+}
+
 int r3_serve_get_device_info(struct r3_serve *serve, const struct r3_vfio_user_msg *msg, int *fds,
 			     struct r3_serve_reply *reply)
 {
@@ -21,7 +29,7 @@ int r3_serve_get_device_info(struct r3_serve *serve, const struct r3_vfio_user_m
 		return rc;
 	info = (struct vfio_user_device_info){
 		.argsz = sizeof(info),
-		.num_regions = serve->dev->info.nregions,
+		.num_regions = regions(serve->dev),
 		.num_irqs = VFIO_PCI_NUM_IRQS,
 	};
 	if (caps & R3_CAP_PCI)
@@ -74,10 +82,11 @@ int r3_serve_get_region_info(struct r3_serve *serve, const struct r3_vfio_user_m
 	if (rc)
 		return rc;
 	argsz = info.argsz;
-	if (info.index >= dev->info.nregions)
+	if (info.index >= regions(dev))
 		return r3_error_set(EINVAL, "%s: there is no region %u", dev->info.name,
 				    info.index);
-	rc = r3_device_answer(dev, dev->ops->region_info(dev, info.index, &found));
+	if (info.index < dev->info.nregions)
+		rc = r3_device_answer(dev, dev->ops->region_info(dev, info.index, &found));
 	if (rc)
 		return rc;
 	find_areas(serve, &found, &sparse);
@@ -109,7 +118,7 @@ int r3_serve_get_region_io_fds(struct r3_serve *serve, const struct r3_vfio_user
 
 	if (rc)
 		return rc;
-	if (info.index >= serve->dev->info.nregions)
+	if (info.index >= regions(serve->dev))
 		return r3_error_set(EINVAL, "%s: there is no region %u", serve->dev->info.name,
 				    info.index);
 	/* no carrier of ours takes doorbells by descriptor */
