@@ -177,8 +177,8 @@ int r3_vfio_user_open_stream(struct r3_stream *stream, const char *name, unsigne
 		if (v->link.lost && (v->link.err == ETIMEDOUT || v->link.err == EBUSY))
 			rc = -v->link.err;
 		destroy(v);
-		/* whoever talks nonsense has no device for us */
-		return r3_error_prefix(rc == -EPROTO ? -ENODEV : rc, "%s", name);
+		/* whoever talks nonsense, or hangs up, has no device for us */
+		return r3_error_prefix(rc == -EPROTO || rc == -EPIPE ? -ENODEV : rc, "%s", name);
 	}
 	*out = &v->dev;
 	return 0;

@@ -38,13 +38,13 @@ static int read_reply(struct r3_vfio_user *v, const struct r3_vfio_user_msg *msg
 	int rc = r3_vfio_user_get_version(msg, &version, &text, &len);
 
 	if (rc < 0)
-		return rc;
+		return -EPROTO; /* not our argument that is invalid */
 	if (version.major != VFIO_USER_MAJOR || version.minor > VFIO_USER_MINOR)
 		return r3_error_set(EPROTO, "it speaks version %u.%u of vfio-user, not %u.%u",
 				    version.major, version.minor, VFIO_USER_MAJOR, VFIO_USER_MINOR);
 	rc = r3_vfio_user_caps_decode(text, len, &v->server);
 	if (rc < 0)
-		return rc;
+		return rc == -EINVAL ? -EPROTO : rc;
 	if (v->server.twin_socket && (unsigned)v->server.twin_fd >= msg->nfds)
 		return r3_error_set(EPROTO, "it has a twin socket, and does not send it");
 	return 0;
