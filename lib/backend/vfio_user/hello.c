@@ -72,6 +72,8 @@ int r3_vfio_user_hello(struct r3_vfio_user *v)
 			       sizeof(reply));
 	call.takes_fds = true;
 	rc = r3_vfio_user_call(v, &call);
+	if (rc == -EBUSY)
+		return r3_error_set(EBUSY, "its server serves another client: end that one first");
 	if (rc < 0)
 		return rc;
 	rc = read_reply(v, &call.msg);

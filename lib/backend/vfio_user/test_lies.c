@@ -92,7 +92,7 @@ static void first_words(void **state)
 		skip();
 	for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
 		cannot_open(&lies[i], ENODEV, "");
-	cannot_open(&busy, EBUSY, "VFIO_USER_VERSION");
+	cannot_open(&busy, EBUSY, "another client");
 }
 
 static bool hang_up(struct fake_server *server, const struct r3_vfio_user_msg *msg, int *fds)
