@@ -114,6 +114,7 @@ def processes():
 class Run:
     """One `ring3 run`. Its processes are known by a mark in their environment and by
     their parents, so that neither a clean environment nor a lost parent hides them."""
+    command = 'run'
 
     def __init__(self, *arguments, **popen):
         self.mark = 'R3_TEST_MARK=' + uuid.uuid4().hex
@@ -122,7 +123,7 @@ class Run:
         environment[key] = value
         self.shm = set(os.listdir('/dev/shm'))
         self.known = {}
-        self.popen = subprocess.Popen([RING3, 'run', *arguments], env=environment,
+        self.popen = subprocess.Popen([RING3, self.command, *arguments], env=environment,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                       text=True, **popen)
 

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <ring3/error.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,6 @@ static void push_common(struct start *start, struct session *s, const struct iso
 	uid_t uid = s->isolation.uid[start->part];
 
 	push(start, "--log-level", opts->log);
-	push(start, "--output", "json");
 	snprintf(start->uid, sizeof(start->uid), "%u", uid);
 	push(start, "--uid", uid ? start->uid : NULL);
 	start->fds[start->nfds++] = s->isolation.tether[start->part].feel;
@@ -82,6 +82,20 @@ static int not_started(struct session *s, enum server_part part)
 	return r3_error_set(EIO, "%s before it was ready", text);
 }
 
+/** Take a line of what it prints: the report of @part. Returns 1; 0: there is none. */
+static int take_report(struct session *s, enum server_part part)
+{
+	struct isolation *isolation = &s->isolation;
+	char report[ISOLATE_REPORT_MAX];
+	int rc = session_await_line(s, isolation->said[part], report, sizeof(report), START_MS);
+
+	if (rc <= 0)
+		return rc;
+	free(isolation->report[part]);
+	isolation->report[part] = strdup(report);
+	return isolation->report[part] ? 1 : r3_error_set(ENOMEM, "out of memory");
+}
+
 /** Start it, and wait until it says that it is ready. */
 static int start_part(struct session *s, struct start *start)
 {
@@ -94,26 +108,21 @@ static int start_part(struct session *s, struct start *start)
 				       .keep = -1,
 				       .tether = tether,
 				       .alone = true};
-	char report[ISOLATE_REPORT_MAX];
-	int ready[2], rc;
+	int out[2], rc;
 
-	if (pipe2(ready, O_CLOEXEC))
+	if (pipe2(out, O_CLOEXEC))
 		return r3_error_set(errno, "making a pipe: %s", strerror(errno));
-	process.out = ready[1];
+	s->isolation.said[start->part] = out[0];
+	process.out = out[1];
 	rc = process_spawn(&process, &s->children.part[start->part].pid);
-	close(ready[1]);
+	close(out[1]);
 	r3_tether_owner(tether);
 	if (rc)
-		r3_error_set(-rc, "starting %s: %s", start->argv[0], strerror(-rc));
-	else
-		rc = session_await_line(s, ready[0], report, sizeof(report), START_MS);
-	close(ready[0]);
-	if (rc == 0)
-		return not_started(s, start->part);
+		return r3_error_set(-rc, "starting %s: %s", start->argv[0], strerror(-rc));
+	rc = take_report(s, start->part);
 	if (rc < 0)
 		return r3_error_prefix(rc, "%s", start->argv[0]);
-	s->isolation.report[start->part] = strdup(report);
-	return s->isolation.report[start->part] ? 0 : r3_error_set(ENOMEM, "out of memory");
+	return rc == 0 ? not_started(s, start->part) : 0;
 }
 
 static int start_broker(struct session *s, const struct isolate_opts *opts, int client)
@@ -128,6 +137,7 @@ static int start_broker(struct session *s, const struct isolate_opts *opts, int 
 	push_word(&start, self);
 	push_word(&start, "serve");
 	push_common(&start, s, opts);
+	push(&start, "--output", "json");
 	push(&start, "--listen", "fd:3");
 	push(&start, "--", opts->address);
 	return start_part(s, &start);
@@ -147,6 +157,7 @@ static int start_driver(struct session *s, const struct isolate_opts *opts, int 
 	push_common(&start, s, opts);
 	push(&start, "--device", "vfio-user:fd:3");
 	push(&start, "--serve", "vhost-user:fd:4");
+	push(&start, "--owner", "fd:5"); /* its tether: what is not named is closed */
 	push(&start, "--driver", opts->driver);
 	push(&start, "--namespace", opts->nsid);
 	push(&start, "--mode", opts->mode);
@@ -207,9 +218,16 @@ int isolate_keep(struct session *s)
 	return rc ? rc : keeper_start(&s->children.keeper, &job);
 }
 
+int isolate_account(struct session *s)
+{
+	kill(s->children.part[PART_DRIVER].pid, SIGUSR1);
+	return take_report(s, PART_DRIVER) < 0 ? -EIO : 0;
+}
+
 void isolate_close(struct isolation *isolation)
 {
 	for (unsigned i = 0; i < PARTS; i++) {
+		r3_fd_close(&isolation->said[i]);
 		r3_tether_cut(&isolation->tether[i]);
 		free(isolation->report[i]);
 		isolation->report[i] = NULL;

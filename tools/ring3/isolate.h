@@ -21,7 +21,8 @@ struct isolation {
 	int uid_lock;
 	struct r3_tether tether[PARTS];
 	int link; /* the export's end of the socket to the driver, until the export has it; -1 */
-	char *report[PARTS]; /* how its sandbox came out, as JSON; NULL: not known */
+	int said[PARTS];     /* read ends of their standard output; -1 */
+	char *report[PARTS]; /* what they say of themselves, as JSON; NULL: nothing */
 };
 
 #define ISOLATION_NONE \
@@ -29,6 +30,7 @@ struct isolation {
 		.uid_lock = -1, \
 		.tether = {R3_TETHER_NONE, R3_TETHER_NONE, R3_TETHER_NONE}, \
 		.link = -1, \
+		.said = {-1, -1, -1}, \
 	})
 
 struct isolate_opts {
@@ -44,6 +46,10 @@ int isolate_start(struct session *s, const struct isolate_opts *opts);
 /** Make the sockets that clients will find, and start the keeper of all that: from here on the
  *  three have a moment to end by themselves when we are killed. */
 int isolate_keep(struct session *s);
+
+/** Hear from the driver process once more, now that the export is there: which descriptors it
+ *  has. Errors: EIO. */
+int isolate_account(struct session *s);
 
 /** Let go of it all; the processes have ended. */
 void isolate_close(struct isolation *isolation);

@@ -14,16 +14,25 @@
 #include <unistd.h>
 
 #define MAX_MISSING 16
+#define MAX_FDS     1024
 
 struct missing {
 	const char *part, *state, *why;
+};
+
+/** An entry of a manifest. */
+struct descriptor {
+	uint64_t fd;
+	const char *purpose;
 };
 
 struct process {
 	const char *role, *sandbox;
 	uint64_t pid, uid;
 	struct list missing; /* of struct missing */
+	struct list fds;     /* of struct descriptor; the driver process alone says */
 	struct missing item[MAX_MISSING];
+	struct descriptor fd[MAX_FDS];
 	struct json_object *json; /* what the strings belong to */
 };
 
@@ -48,6 +57,12 @@ static const struct field missing_fields[] = {
 	{0},
 };
 
+static const struct field descriptor_fields[] = {
+	FIELD(struct descriptor, fd, NUMBER),
+	FIELD(struct descriptor, purpose, STRING),
+	{0},
+};
+
 static const struct field process_fields[] = {
 	FIELD(struct process, role, STRING),
 	FIELD(struct process, pid, NUMBER),
@@ -55,6 +70,8 @@ static const struct field process_fields[] = {
 	FIELD(struct process, sandbox, STRING),
 	FIELD(struct process, missing, LIST, .fields = missing_fields,
 	      .stride = sizeof(struct missing)),
+	FIELD(struct process, fds, LIST, .fields = descriptor_fields,
+	      .stride = sizeof(struct descriptor)),
 	{0},
 };
 
@@ -83,11 +100,44 @@ static const char *text_at(struct json_object *object, const char *key)
 	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
 }
 
+/** The array at @key; NULL where there is none. */
+static struct json_object *array_at(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(object, key, &value);
+	return json_object_is_type(value, json_type_array) ? value : NULL;
+}
+
+static void read_missing(struct process *p, struct json_object *list)
+{
+	for (size_t i = 0; list && i < json_object_array_length(list) && i < MAX_MISSING; i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+
+		p->item[p->missing.n++] = (struct missing){.part = text_at(item, "part"),
+							   .state = text_at(item, "state"),
+							   .why = text_at(item, "why")};
+	}
+}
+
+static void read_fds(struct process *p, struct json_object *list)
+{
+	p->fds.item = list ? p->fd : NULL;
+	for (size_t i = 0; list && i < json_object_array_length(list) && i < MAX_FDS; i++) {
+		struct json_object *item = json_object_array_get_idx(list, i), *number = NULL;
+
+		json_object_object_get_ex(item, "fd", &number);
+		p->fd[p->fds.n++] =
+			(struct descriptor){.fd = (uint64_t)json_object_get_int64(number),
+					    .purpose = text_at(item, "purpose")};
+	}
+}
+
 static void read_process(struct process *p, const struct session *s, enum server_part part)
 {
 	static const char *const roles[PARTS] = {"broker", "driver", "export"};
 	const char *report = s->isolation.report[part];
-	struct json_object *box = NULL, *list = NULL;
+	struct json_object *box = NULL;
 	uid_t uid = s->isolation.uid[part];
 
 	*p = (struct process){.role = roles[part],
@@ -101,16 +151,8 @@ static void read_process(struct process *p, const struct session *s, enum server
 	box = p->json;
 	json_object_object_get_ex(p->json, "sandbox", &box); /* else it is all there is */
 	p->sandbox = text_at(box, "grade");
-	json_object_object_get_ex(box, "missing", &list);
-	if (!json_object_is_type(list, json_type_array))
-		return;
-	for (size_t i = 0; i < json_object_array_length(list) && i < MAX_MISSING; i++) {
-		struct json_object *item = json_object_array_get_idx(list, i);
-
-		p->item[p->missing.n++] = (struct missing){.part = text_at(item, "part"),
-							   .state = text_at(item, "state"),
-							   .why = text_at(item, "why")};
-	}
+	read_missing(p, array_at(box, "missing"));
+	read_fds(p, array_at(p->json, "fds"));
 }
 
 static void read_processes(struct process process[PARTS], const struct session *s)

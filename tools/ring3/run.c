@@ -82,9 +82,11 @@ static int wait_ready(struct session *s)
 	if (!ready)
 		return r3_error_set(ETIMEDOUT, "the device did not open in %d seconds",
 				    READY_MS / 1000);
-	if (s->isolation.on)
+	if (s->isolation.on) {
 		report_missing(s);
-	for (unsigned i = 0; !s->isolation.on && i < s->nendpoint; i++) {
+		return isolate_account(s);
+	}
+	for (unsigned i = 0; i < s->nendpoint; i++) {
 		if (s->endpoint[i].path[0])
 			socket_file_find(&s->endpoint[i].file, s->endpoint[i].path);
 	}

@@ -37,6 +37,7 @@ struct broker {
 	struct serve_events events;
 	struct serve_loop loop;
 	int owner;
+	uid_t uid; /* that we are in the end */
 	bool shut_in;
 	bool tells; /* of its sandbox in the line that says that it is ready */
 	struct sandbox box;
@@ -180,7 +181,7 @@ static int print_json(const struct broker *b, const char *address)
 	json_object_object_add(line, "device",
 			       json_object_new_string(r3_device_get_info(b->dev)->address));
 	json_object_object_add(line, "pid", json_object_new_int((int)getpid()));
-	json_object_object_add(line, "uid", json_object_new_int64((int64_t)geteuid()));
+	json_object_object_add(line, "uid", json_object_new_int64((int64_t)b->uid));
 	json_object_object_add(line, "sandbox",
 			       b->shut_in ? sandbox_report_json(&b->box, &b->report) : NULL);
 	text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -209,6 +210,17 @@ static int print_ready(const struct broker *b, enum output_format format)
 
 /* ---- life ---- */
 
+/** Whether the kernel, or our rights, did not give what was asked for. */
+static bool lacks(const struct sandbox_report *report)
+{
+	for (unsigned i = 0; i < SANDBOX_PARTS; i++) {
+		if (report->part[i].state == SANDBOX_MISSING ||
+		    report->part[i].state == SANDBOX_PARTLY)
+			return true;
+	}
+	return false;
+}
+
 static int enter_sandbox(struct broker *b)
 {
 	char text[1024];
@@ -222,8 +234,7 @@ static int enter_sandbox(struct broker *b)
 	if (rc == -EBUSY) /* in a device's own; ours has none */
 		return r3_error_prefix(rc, "--no-sandbox would do without");
 	sandbox_report_text(&b->box, &b->report, text, sizeof(text));
-	r3_log(sandbox_grade(&b->report) == SANDBOX_FULL || b->tells ? R3_LOG_DEBUG : R3_LOG_WARN,
-	       "%s", text);
+	r3_log(lacks(&b->report) && !b->tells ? R3_LOG_WARN : R3_LOG_DEBUG, "%s", text);
 	return rc;
 }
 
@@ -278,6 +289,7 @@ static int run(const struct args *args)
 	rc = take_serve_opts(args, &opts);
 	if (rc == 0)
 		rc = take_identity(args, &b.box);
+	b.uid = b.box.uid == SANDBOX_SAME_ID ? geteuid() : b.box.uid;
 	if (rc == 0)
 		rc = take_fd("owner", args_value(args, "owner"), &b.owner);
 	if (rc == 0)

@@ -10,7 +10,7 @@
 
 /* ---- events ---- */
 
-/** Events as lines of JSON, and as lines of the log. */
+/** Events as lines of JSON. The server itself logs what is worth a warning. */
 struct serve_events {
 	int fd;        /* -1: no lines of JSON */
 	uint64_t lost; /* lines that nobody took in time, since the last that was written */

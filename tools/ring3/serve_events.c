@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The events of a server: those of clients that were refused or sent away are lines of the
- * log, and all of them lines of JSON where somebody asked for these. Nobody who reads them
- * slowly holds the device up: what he does not take is counted, and the count is a line.
+ * The events of a server as lines of JSON. Nobody who reads them slowly holds the device up:
+ * what he does not take is counted, and the count is a line.
  */
 #include "serve.h"
 
@@ -14,7 +13,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <ring3/error.h>
-#include <ring3/log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,26 +113,10 @@ static void write_line(struct serve_events *events, const struct r3_serve_event 
 		events->lost++;
 }
 
-static void log_event(const struct r3_serve_event *event)
-{
-	const char *name = r3_serve_event_name(event->type);
-	enum r3_log_level level = R3_LOG_INFO;
-
-	if (event->type == R3_SERVE_MAPPED || event->type == R3_SERVE_UNMAPPED)
-		level = R3_LOG_DEBUG;
-	else if (event->type == R3_SERVE_DEAD)
-		level = R3_LOG_ERROR;
-	else if (event->err && event->err != -EOPNOTSUPP)
-		level = R3_LOG_WARN;
-	r3_log(level, "client %" PRIu64 " (process %" PRId64 "): %s%s%s", event->client, event->pid,
-	       name, event->text[0] ? ": " : "", event->text);
-}
-
 void serve_events_tell(struct serve_events *events, const struct r3_serve_event *event)
 {
 	if (events->fd >= 0)
 		write_line(events, event);
-	log_event(event);
 }
 
 void serve_events_close(struct serve_events *events)
