@@ -24,7 +24,7 @@ HEADERS = {
     'address': 'bus', 'device': 'bus', 'region': 'bus', 'trace': 'bus',
     'pci': 'pci', 'irq': 'irq', 'dma': 'dma',
     'block': 'class', 'driver': 'class',
-    'nvme': 'drivers', 'snapshot': 'backend', 'serve': 'serve',
+    'nvme': 'drivers', 'snapshot': 'backend', 'serve': 'serve', 'serve_block': 'serve',
 }
 
 
