@@ -4,6 +4,7 @@
 #include "backend/qemu/backend.h"
 #include "backend/snapshot/snapshot.h"
 #include "backend/vfio_user/backend.h"
+#include "backend/vhost_user/backend.h"
 #include "bus/filter.h"
 #include "bus/ops.h"
 #include "bus/regs.h"
@@ -59,9 +60,9 @@ RESERVED_BACKEND("ring3", reserved_ring3, "a device granted by ring3d",
 		 "for example qemu:nvme");
 
 const struct r3_backend *const r3_backends[] = {
-	QEMU_BACKENDS,        &reserved_pci,   &reserved_vfio, &reserved_uio,
-	VFIO_USER_BACKEND,    &reserved_model, &reserved_xen,  &reserved_replay,
-	&r3_snapshot_backend, &reserved_ring3, NULL,
+	QEMU_BACKENDS,    &r3_vhost_user_backend, &reserved_pci,   &reserved_vfio,
+	&reserved_uio,    VFIO_USER_BACKEND,      &reserved_model, &reserved_xen,
+	&reserved_replay, &r3_snapshot_backend,   &reserved_ring3, NULL,
 };
 
 /* ---- filters ---- */

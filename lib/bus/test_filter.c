@@ -211,7 +211,7 @@ static void features_are_all_listed(void **state)
 		for (const struct r3_feature *g = r3_features(); g != f; g++)
 			assert_true(strcmp(f->kind, g->kind) || strcmp(f->name, g->name));
 	}
-	assert_int_equal(backends, 11);
+	assert_int_equal(backends, 12);
 	assert_int_equal(delay, 1);
 	for (const struct r3_backend *const *b = r3_backends; *b; b++)
 		assert_true(!(*b)->open != !(*b)->missing);
