@@ -44,11 +44,11 @@ static int teardown_nvme(void **state)
 	return 0;
 }
 
-/* Put a command into entry @at of the ring at @ring. */
+/* Put the @at'th command into the ring at @ring. */
 static void put(unsigned ring, unsigned at, uint8_t opcode, uint64_t prp, uint32_t cdw10,
 		uint32_t cdw11)
 {
-	struct nvme_cmd *cmd = (struct nvme_cmd *)(bytes_of(rings) + ring) + at;
+	struct nvme_cmd *cmd = (struct nvme_cmd *)(bytes_of(rings) + ring) + at % ENTRIES;
 
 	*cmd = (struct nvme_cmd){.opcode = opcode,
 				 .cid = R3_LE16((uint16_t)at),
@@ -60,9 +60,10 @@ static void put(unsigned ring, unsigned at, uint8_t opcode, uint64_t prp, uint32
 
 static bool completed(unsigned ring, unsigned at)
 {
-	struct nvme_cqe *cqe = (struct nvme_cqe *)(bytes_of(rings) + ring) + at;
+	struct nvme_cqe *cqe = (struct nvme_cqe *)(bytes_of(rings) + ring) + at % ENTRIES;
+	unsigned phase = R3_LE16(__atomic_load_n(&cqe->sf, __ATOMIC_ACQUIRE)) & NVME_CQE_PHASE;
 
-	return R3_LE16(__atomic_load_n(&cqe->sf, __ATOMIC_ACQUIRE)) & NVME_CQE_PHASE;
+	return phase == (at / ENTRIES % 2 ? 0 : NVME_CQE_PHASE);
 }
 
 static void await(unsigned ring, unsigned at)
@@ -81,8 +82,9 @@ static void ring_doorbell(unsigned queue, unsigned tail)
 static void admin(unsigned at, uint8_t opcode, uint64_t prp, uint32_t cdw10, uint32_t cdw11)
 {
 	put(ASQ, at, opcode, prp, cdw10, cdw11);
-	ring_doorbell(0, at + 1);
+	ring_doorbell(0, (at + 1) % ENTRIES);
 	await(ACQ, at);
+	r3_write32(bar, NVME_REG_DOORBELL + 4, (at + 1) % ENTRIES);
 }
 
 /* ---- refused transfers of NVMe's ---- */
@@ -150,6 +152,80 @@ static void a_flood_has_bounds(void **state)
 	log_text[0] = '\0';
 	assert_int_equal(r3_device_dispatch(dev, events, 64), 1);
 	assert_int_equal(events[0].detail, DATA);
+}
+
+/* ---- any order ---- */
+
+#define PLACES 24
+#define FILES  4
+#define PAGES  4 /* of a file, and of a place at most */
+
+static struct {
+	unsigned file, page, pages, prot; /* pages 0: nothing is there */
+} place[PLACES];
+
+static uint64_t address_of(unsigned i)
+{
+	/* near each other, and some far away */
+	return i % 3 ? DATA + i * PAGES * 4096 : (uint64_t)(i + 1) << 40;
+}
+
+/* The device writes a page at a place: it gets where the books say, or nowhere. */
+static void check_write(struct r3_mem *const files[], unsigned i, unsigned page, unsigned *at)
+{
+	uint64_t iova = address_of(i) + page * 4096;
+	bool there = page < place[i].pages && place[i].prot & R3_DMA_DEVICE_WRITE;
+
+	for (unsigned f = 0; f < FILES; f++)
+		memset(bytes_of(files[f]), 0x5a, PAGES * 4096);
+	admin((*at)++, NVME_ADMIN_IDENTIFY, iova, NVME_CNS_CTRL, 0);
+	for (unsigned f = 0; f < FILES; f++)
+		for (unsigned p = 0; p < PAGES; p++) {
+			unsigned char *bytes = bytes_of(files[f]) + p * 4096;
+
+			if (there && f == place[i].file && p == place[i].page + page)
+				assert_memory_not_equal(bytes + 4, "\x5a\x5a\x5a\x5a", 4);
+			else
+				all_are(bytes, 0x5a, 4096);
+		}
+	if (!there)
+		fault_at(iova);
+}
+
+static void any_order_will_do(void **state)
+{
+	uint64_t random = test_seed();
+	struct r3_mem *files[FILES];
+	unsigned at = 0;
+
+	memset(place, 0, sizeof(place));
+	map(rings, 0, 65536, BOTH, RINGS);
+	enable_nvme();
+	for (unsigned f = 0; f < FILES; f++)
+		files[f] = new_memory(PAGES * 4096, 0);
+	for (unsigned round = 0; round < 400; round++) {
+		unsigned i = test_random_below(&random, PLACES);
+
+		if (test_random_below(&random, 2)) {
+			check_write(files, i, test_random_below(&random, PAGES), &at);
+		} else if (place[i].pages) {
+			unmap(address_of(i), place[i].pages * 4096);
+			place[i].pages = 0;
+		} else {
+			place[i].file = test_random_below(&random, FILES);
+			place[i].page = test_random_below(&random, PAGES);
+			place[i].pages = 1 + test_random_below(&random, PAGES - place[i].page);
+			place[i].prot = 1 + test_random_below(&random, 3);
+			map(files[place[i].file], place[i].page * 4096, place[i].pages * 4096,
+			    place[i].prot, address_of(i));
+		}
+	}
+	for (unsigned i = 0; i < PLACES; i++)
+		if (place[i].pages)
+			unmap(address_of(i), place[i].pages * 4096);
+	no_event(dev);
+	for (unsigned f = 0; f < FILES; f++)
+		r3_mem_unref(files[f]);
 }
 
 /* ---- transfers under way ---- */
@@ -281,6 +357,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nvme_is_refused_as_edu_is),
+		TEST(any_order_will_do),
 		TEST(a_flood_has_bounds),
 		TEST(unmapped_means_that_no_transfer_is_under_way),
 		TEST(tables_outlive_a_reset),

@@ -245,6 +245,32 @@ static void what_is_sealed_is_read_only(void **state)
 	close(fd);
 }
 
+/* QEMU may run as somebody else: what it is given it can open again all the same. */
+static void another_users_qemu_takes_it(void **state)
+{
+	const struct r3_open_opts opts = {.size = sizeof(opts),
+					  .flags = R3_OPEN_FOREIGN_MEM,
+					  .child_uid = 61234,
+					  .child_gid = 61235};
+	struct r3_mem *mem;
+
+	if (geteuid() != 0)
+		skip();
+	r3_device_close(dev);
+	if (r3_device_open("qemu:edu", &opts, &dev))
+		fail_msg("%s", r3_error_text());
+	bar = open_region(dev, R3_REGION_BAR0);
+	assert_int_equal(r3_pci_enable(dev, R3_PCI_MEMORY | R3_PCI_MASTER, 0), 0);
+	assert_int_equal(dev->info.caps & (R3_CAP_OWN_MEM | R3_CAP_DMA_ASSIGNED), 0);
+	mem = new_memory(4096, 0x66);
+	map(mem, 0, 4096, BOTH, 0x1000000);
+	device_reads(0x1000000);
+	memset(bytes_of(mem), 0, 4096);
+	device_writes(0x1000000);
+	all_are(bytes_of(mem), 0x66, LEN);
+	r3_mem_unref(mem);
+}
+
 static void nonsense_is_refused(void **state)
 {
 	struct r3_mem *mem = new_memory(65536, 0);
@@ -303,11 +329,11 @@ static void nonsense_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_file_is_plugged_once),   TEST(two_memories_meet),
-		TEST(nothing_is_left_behind),     TEST(slots_end_and_come_back),
-		TEST(address_space_ends),         TEST(a_file_may_grow),
-		TEST(what_may_shrink_is_refused), TEST(what_is_sealed_is_read_only),
-		TEST(nonsense_is_refused),
+		TEST(one_file_is_plugged_once),    TEST(two_memories_meet),
+		TEST(nothing_is_left_behind),      TEST(slots_end_and_come_back),
+		TEST(address_space_ends),          TEST(a_file_may_grow),
+		TEST(what_may_shrink_is_refused),  TEST(what_is_sealed_is_read_only),
+		TEST(another_users_qemu_takes_it), TEST(nonsense_is_refused),
 	};
 
 	r3_log_sink(R3_LOG_WARN, keep_log, NULL);

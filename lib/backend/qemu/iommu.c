@@ -17,8 +17,9 @@
 
 /* Faults that one look at the IOMMU takes at most, however fast the device makes them. */
 #define LOOK 8
-/* Lines in the log for the first of them; then one each time their number has doubled. */
-#define LINES 16
+/* Lines in the log for them, and in what time. */
+#define LINES    16
+#define LINES_NS (R3_NSEC_PER_SEC)
 
 /* Aim the IOMMU's interrupt at an eventfd: by way of the processor, and of the doorbell. */
 static int aim_faults(struct r3_qemu *q)
@@ -87,17 +88,26 @@ void r3_qemu_iommu_close(struct r3_qemu *q)
 
 static void say(struct r3_qemu *q, const struct r3_vtd_fault *fault)
 {
-	uint64_t n = ++q->iommu->faults_ever;
+	struct r3_qemu_iommu *iommu = q->iommu;
+	uint64_t now = r3_clock_now(r3_clock_system());
 
-	if (n > LINES && n & (n - 1))
+	if (iommu->lines >= LINES && now - iommu->lines_since < LINES_NS) {
+		iommu->lines_missing++;
 		return;
+	}
+	if (iommu->lines_missing)
+		r3_log(R3_LOG_WARN, "%s: the IOMMU refused %llu transfers more", q->dev.info.name,
+		       (unsigned long long)iommu->lines_missing);
+	if (now - iommu->lines_since >= LINES_NS) {
+		iommu->lines_since = now;
+		iommu->lines = 0;
+	}
+	iommu->lines++;
+	iommu->lines_missing = 0;
 	r3_log(R3_LOG_WARN, "%s: the IOMMU refused a %s at %#llx by %02x:%02x.%x: %s (reason %#x)",
 	       q->dev.info.name, fault->read ? "read" : "write", (unsigned long long)fault->address,
 	       fault->source >> 8, fault->source >> 3 & 31, fault->source & 7,
 	       r3_vtd_reason(fault->reason), fault->reason);
-	if (n >= LINES)
-		r3_log(R3_LOG_WARN, "%s: that was the %lluth; the next lines are left out",
-		       q->dev.info.name, (unsigned long long)n);
 }
 
 void r3_qemu_iommu_faults(struct r3_qemu *q)

@@ -37,7 +37,8 @@ struct r3_qemu_iommu {
 	int fault_fd;                   /* eventfd: something was refused */
 	uint64_t fault[R3_QEMU_FAULTS]; /* addresses; a ring */
 	unsigned first_fault, nfaults;
-	uint64_t faults_ever;
+	uint64_t lines_since, lines_missing; /* of the log */
+	unsigned lines;
 };
 
 /** Put it in front of the device, which is found and has no right to the bus yet. */
