@@ -85,14 +85,16 @@ static void shut_door(struct r3_serve *serve, int rc)
 {
 	r3_log(R3_LOG_WARN, "%s: cannot accept a client: %s", serve->where, strerror(-rc));
 	epoll_ctl(serve->epoll, EPOLL_CTL_DEL, serve->door.fd, NULL);
-	serve->door_shut = true;
-	r3_serve_alarm(serve, r3_clock_now(serve->opts.clock) + SHUT_NS);
+	serve->door_opens = r3_clock_now(serve->opts.clock) + SHUT_NS;
+	r3_serve_alarm(serve, serve->door_opens);
 }
 
-static void open_door(struct r3_serve *serve)
+static void open_door(struct r3_serve *serve, uint64_t now)
 {
-	if (serve->door_shut && !watch(serve, serve->door.fd, DOOR))
-		serve->door_shut = false;
+	if (now >= serve->door_opens && !watch(serve, serve->door.fd, DOOR))
+		serve->door_opens = 0;
+	else
+		r3_serve_alarm(serve, now + SHUT_NS);
 }
 
 static int let_in(struct r3_serve *serve, int sock, struct r3_serve_peer **out)
@@ -191,18 +193,21 @@ static void dispatch_device(struct r3_serve *serve)
 
 static void look_at_clock(struct r3_serve *serve)
 {
-	uint64_t now = 0;
+	bool waits = serve->door_opens;
+	uint64_t now;
 
+	for (unsigned i = 0; i < R3_SERVE_PEERS; i++)
+		waits = waits || serve->peer[i].deadline;
+	if (!waits)
+		return;
+	now = r3_clock_now(serve->opts.clock);
 	for (unsigned i = 0; i < R3_SERVE_PEERS; i++) {
-		struct r3_serve_peer *peer = &serve->peer[i];
-
-		if (!peer->stream || !peer->deadline)
-			continue;
-		now = now ? now : r3_clock_now(serve->opts.clock);
-		r3_serve_peer_expire(serve, peer, now);
-		if (peer->deadline)
-			r3_serve_alarm(serve, peer->deadline);
+		r3_serve_peer_expire(serve, &serve->peer[i], now);
+		if (serve->peer[i].deadline)
+			r3_serve_alarm(serve, serve->peer[i].deadline);
 	}
+	if (serve->door_opens)
+		open_door(serve, now);
 }
 
 static void ring(struct r3_serve *serve)
@@ -211,7 +216,6 @@ static void ring(struct r3_serve *serve)
 
 	(void)!read(serve->timer, &count, sizeof(count));
 	serve->alarm = 0;
-	open_door(serve);
 	/* what was left of a long turn */
 	if (serve->client)
 		r3_serve_peer_turn(serve, serve->client);

@@ -56,7 +56,7 @@ struct r3_serve {
 	struct r3_serve_opts opts; /* defaults filled in */
 	char *where;
 	struct r3_listener door;
-	bool door_shut; /* nobody is accepted until the next alarm */
+	uint64_t door_opens; /* nobody is accepted until then; 0: it is open */
 	int epoll, timer;
 	uint64_t alarm; /* when the timer goes off; 0: it does not */
 	unsigned turns;
