@@ -260,10 +260,22 @@ class Addresses(Cli):
     def test_reserved_schemes(self):
         """What is not built yet says so, and what to do instead."""
         self.bad(ABSENT, 'vfio', 'show', 'vfio:0000:ff:1f.7')
-        for address in ('uio:0000:ff:1f.7', 'vfio-user:unix:/s', 'model:nvme', 'xen:1',
-                        'replay:f', 'snapshot:f', 'ring3:disk', '0000:ff:1f.7',
-                        'pci:0000:ff:1f.7'):
+        for address in ('uio:0000:ff:1f.7', 'model:nvme', 'xen:1', 'replay:f', 'snapshot:f',
+                        'ring3:disk', '0000:ff:1f.7', 'pci:0000:ff:1f.7'):
             self.bad(ABSENT, '.', 'show', address)
+
+    def test_nobody_serves(self):
+        """What cannot be reached names the command that would serve it."""
+        if ('backend', 'vfio-user') not in features():
+            self.bad(ABSENT, 'vfio_user=enabled', 'show', 'vfio-user:unix:/nonexistent/s')
+            return
+        remedy = 'nobody serves at unix:/nonexistent/s; start `ring3 serve ADDRESS --listen unix:'
+        for command in (['show', 'vfio-user:unix:/nonexistent/s'],
+                        ['peek', 'vfio-user:unix:/nonexistent/s', 'bar0', '0'],
+                        ['bench', 'vfio-user:unix:/nonexistent/s']):
+            self.bad(ABSENT, remedy, *command)
+        self.bad(USAGE, 'unix:PATH or fd:N', 'show', 'vfio-user:tcp:localhost')
+        self.bad(USAGE, 'it knows: timeout', 'show', 'vfio-user:unix:/s,frob=1')
 
     def test_block_only(self):
         for address in ('null:1M', 'file:/no/such/file', 'delay+file:x'):
