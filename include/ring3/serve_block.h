@@ -11,9 +11,9 @@
  * thread, and nothing waits for a front-end: what it has in flight is finished, or
  * cancelled after a bounded time, before its rings or its memory are let go.
  *
- * The front-end's memory is a memfd or another file that it cannot shrink any more, since
- * that would kill us by SIGBUS. One that is not sealed against it is sealed here; where it
- * refuses, it is taken only if allow_unsealed says that the program can bear it.
+ * The front-end's memory is a memfd or a file of hugetlbfs that it cannot shrink any more,
+ * since that would kill us by SIGBUS. One that is not sealed against it is sealed here; where
+ * it refuses, it is taken only by a program that called r3_sigbus_enable() (mem.h).
  */
 #ifndef RING3_SERVE_BLOCK_H
 #define RING3_SERVE_BLOCK_H
@@ -50,7 +50,6 @@ struct r3_serve_block_opts {
 				   they are cancelled; 0: 5 s */
 	const char *serial;     /* what GET_ID says, 20 bytes of it; NULL: the block's name */
 	uint64_t hide;          /* features of virtio that are not to be offered, as a mask */
-	bool allow_unsealed;    /* take memory that its owner can shrink */
 	/** Told what happens, from inside open, dispatch and close. Must not call the server. */
 	void (*event)(void *ctx, const struct r3_serve_block_event *event);
 	void *ctx;

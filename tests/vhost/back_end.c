@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <ring3/error.h>
 #include <ring3/log.h>
+#include <ring3/mem.h>
 #include <ring3/serve_block.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,7 @@ static void parse(int argc, char **argv)
 		else if (option == 'h')
 			opts.hide |= UINT64_C(1) << (strtoul(optarg, NULL, 0) & 63);
 		else if (option == 'u')
-			opts.allow_unsealed = true;
+			(void)r3_sigbus_enable();
 		else
 			exit(2);
 	}

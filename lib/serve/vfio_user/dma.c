@@ -6,6 +6,7 @@
  * this process, and is ready for it.
  */
 #include "mem/sigbus.h"
+#include "mem/stranger.h"
 #include "serve/vfio_user/server.h"
 
 #include <ring3/error.h>
@@ -13,12 +14,8 @@
 #include <ring3/mem.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Memory that a device might still reach, whose clients are gone: see r3_serve_dma_pin(). */
@@ -122,36 +119,21 @@ static int check(const struct r3_serve *serve, const struct vfio_user_dma_map *a
 
 /* ---- whose file is it? ---- */
 
-/* A file of memory, and of nothing that could block or be somebody's data. */
-static bool is_memory(int fd)
-{
-	struct statfs fs;
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fstatfs(fd, &fs) == 0 &&
-	       (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
-}
-
 /* 0, with the flags for r3_mem_import(). */
 static int may_import(const struct r3_serve *serve, int fd, unsigned *flags)
 {
 	const char *name = serve->dev->info.name;
-	int seals = fcntl(fd, F_GET_SEALS);
+	struct r3_mem_file file;
+	int rc = r3_mem_inspect(fd, &file);
 
-	*flags = 0;
-	if (seals < 0 || !is_memory(fd))
-		return r3_error_set(EINVAL,
-				    "%s: a client's memory must be a memfd or a file of "
-				    "hugetlbfs",
-				    name);
-	if (seals & F_SEAL_SHRINK)
-		return 0;
-	if (serve->caps.ring3)
+	if (rc < 0)
+		return r3_error_prefix(rc, "%s: a client's", name);
+	if (!file.sealed && serve->caps.ring3)
 		return r3_error_set(
 			EPERM, "%s: a client's memory must be sealed with F_SEAL_SHRINK", name);
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0)
+	*flags = r3_mem_seal(fd, &file);
+	if (!*flags)
 		return 0;
-	*flags = R3_MEM_UNSEALED;
 	if (!(serve->dev->info.caps & R3_CAP_IN_PROCESS))
 		return r3_error_set(EPERM,
 				    "%s: the memory's owner could shrink it, and so kill "
@@ -206,7 +188,7 @@ int r3_serve_dma_map(struct r3_serve *serve, const struct r3_vfio_user_msg *msg,
 {
 	struct vfio_user_dma_map ask;
 	struct r3_mem *mem;
-	unsigned at = 0, flags;
+	unsigned at = 0, flags = 0;
 	int rc = r3_vfio_user_get_dma_map(msg, &ask);
 
 	if (!rc)

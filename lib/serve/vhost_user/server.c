@@ -323,7 +323,6 @@ static void set_opts(struct r3_serve_block *serve, const struct r3_serve_block_o
 	serial = serve->opts.serial ? serve->opts.serial : r3_block_name(serve->device.block);
 	memcpy(serve->device.serial, serial, strnlen(serial, sizeof(serve->device.serial)));
 	serve->device.hide = serve->opts.hide;
-	serve->memory.allow_unsealed = serve->opts.allow_unsealed;
 }
 
 /** All but who is to be served. */

@@ -39,7 +39,6 @@ struct vub_region {
 
 struct vub_memory {
 	unsigned n;
-	bool allow_unsealed;
 	struct vub_region region[VUB_REGIONS];
 };
 
