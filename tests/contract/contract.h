@@ -49,7 +49,8 @@ static inline void contract_need(const struct contract *c, unsigned caps)
 
 /* What a model of a device can be asked to do, for those known (model.c). */
 struct contract_model {
-	/* Raise an interrupt of @vector, and take a level back. */
+	/* Raise an interrupt of @vector, and take a level back, which it is on return: a
+	 * write may be posted, and a read comes after it. */
 	void (*raise)(struct r3_device *dev, unsigned type, unsigned vector);
 	void (*lower)(struct r3_device *dev);
 	/* Copy by DMA. Returns whether it said that it has finished. */

@@ -6,6 +6,7 @@
 
 #include <linux/pci_regs.h>
 #include <sched.h>
+#include <signal.h>
 #include <time.h>
 
 #define EAGER 2000u  /* looks in vain before it rests in between */
@@ -50,12 +51,16 @@ static void *run(void *arg)
 int fake_device_start(struct fake_device *fake, bool (*rung)(const struct fake_device *fake),
 		      void (*turn)(struct fake_device *fake))
 {
+	sigset_t all, before;
 	int rc;
 
 	fake->rung = rung;
 	fake->turn = turn;
 	fake->threaded = true;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* they are the program's */
 	rc = pthread_create(&fake->thread, NULL, run, fake);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc)
 		fake->threaded = false;
 	return -rc;

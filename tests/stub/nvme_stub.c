@@ -243,22 +243,30 @@ static bool is_rung(struct nvme_stub *stub, unsigned qid, bool is_cq)
 	return __atomic_load_n(mapped_doorbell(stub, qid, is_cq), __ATOMIC_RELAXED) != NOT_RUNG;
 }
 
-static void heed(struct nvme_stub *stub, unsigned qid, bool is_cq)
+static uint32_t take_doorbell(struct nvme_stub *stub, unsigned qid, bool is_cq)
+{
+	return __atomic_exchange_n(mapped_doorbell(stub, qid, is_cq), NOT_RUNG, __ATOMIC_ACQ_REL);
+}
+
+static void heed(struct nvme_stub *stub, unsigned qid, bool is_cq, uint32_t value)
 {
 	const uint8_t *bar = r3_mem_addr(stub->fake->bar[0].mem);
-	uint32_t *at = mapped_doorbell(stub, qid, is_cq);
-	uint32_t value = __atomic_exchange_n(at, NOT_RUNG, __ATOMIC_ACQ_REL);
+	const uint8_t *at = (const uint8_t *)mapped_doorbell(stub, qid, is_cq);
 
 	if (value != NOT_RUNG)
-		doorbell(stub, (uint64_t)((uint8_t *)at - bar), R3_LE32(value));
+		doorbell(stub, (uint64_t)(at - bar), R3_LE32(value));
 }
 
 void nvme_stub_run(struct nvme_stub *stub)
 {
 	pthread_mutex_lock(&stub->fake->lock);
 	for (unsigned qid = 1; stub->opts.mapped && qid <= stub->opts.queues; qid++) {
-		heed(stub, qid, true); /* it makes room for what the other starts */
-		heed(stub, qid, false);
+		/* A driver makes room by one, then asks for more by the other: whoever has seen
+		 * the second sees the first, and heeds it first. */
+		uint32_t tail = take_doorbell(stub, qid, false);
+
+		heed(stub, qid, true, take_doorbell(stub, qid, true));
+		heed(stub, qid, false, tail);
 	}
 	pthread_mutex_unlock(&stub->fake->lock);
 }

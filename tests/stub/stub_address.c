@@ -2,7 +2,8 @@
 /*
  * The addresses "stub:nvme[,key=value]", "stub:virtio-blk[,key=value]" and "fake:VARIANT" for
  * a test program linked with -Wl,--wrap=r3_device_open_parsed, so that whatever takes an
- * address runs on a stub. The keys are the members of struct nvme_stub_opts and
+ * address runs on a stub; where it calls r3_device_open(), with -Wl,--wrap=r3_device_open as
+ * well. The keys are the members of struct nvme_stub_opts and
  * virtio_stub_opts, and the names of virtio's feature bits.
  */
 #include "fake/fake_variant.h"
@@ -18,6 +19,8 @@ int __real_r3_device_open_parsed(const struct r3_address *address, const struct 
 				 struct r3_device **out);
 int __wrap_r3_device_open_parsed(const struct r3_address *address, const struct r3_open_opts *opts,
 				 struct r3_device **out);
+int __wrap_r3_device_open(const char *text, const struct r3_open_opts *opts,
+			  struct r3_device **out);
 
 /* A number, with what it may be and what it is at first. */
 struct number {
@@ -199,4 +202,16 @@ int __wrap_r3_device_open_parsed(const struct r3_address *address, const struct 
 	free(dev->address); /* it was adopted under a name of its own */
 	dev->address = NULL;
 	return r3_device_wrap(dev, address, out);
+}
+
+int __wrap_r3_device_open(const char *text, const struct r3_open_opts *opts, struct r3_device **out)
+{
+	struct r3_address *address;
+	int rc = r3_address_parse(text, &address);
+
+	if (rc)
+		return rc;
+	rc = __wrap_r3_device_open_parsed(address, opts, out);
+	r3_address_free(address);
+	return rc;
 }
