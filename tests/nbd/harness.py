@@ -14,10 +14,11 @@ import sys
 import tempfile
 import time
 import unittest
-import uuid
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from procs import TIMEOUT, Family, Process, processes, until  # noqa: F401
 
 RING3 = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
-TIMEOUT = 30  # generous: how long anything may take
 LEFT_AFTER = 2.0  # seconds after which nothing may be left of a run
 
 
@@ -46,86 +47,18 @@ def has_qemu_nvme():
             shutil.which('qemu-system-x86_64') is not None)
 
 
-def until(what, condition, seconds=TIMEOUT):
-    """Wait for CONDITION to become true; its last value."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f'{what}: not within {seconds} s')
-        time.sleep(0.01)
-
-
-class Process:
-    """A process, not its number: that may be another's by now."""
-
-    def __init__(self, pid):
-        self.pid = pid
-        self.start = self.fields()[1][19]
-
-    def fields(self):
-        """Its name, and what follows that in /proc/PID/stat (proc(5)), from the state on."""
-        with open(f'/proc/{self.pid}/stat') as file:
-            head, _, rest = file.read().rpartition(') ')
-        return head.partition(' (')[2], rest.split()
-
-    def name(self):
-        """What it is called now: exec changes that."""
-        try:
-            return self.fields()[0]
-        except OSError:
-            return ''
-
-    def parent(self):
-        return int(self.fields()[1][1])
-
-    def alive(self):
-        try:
-            _, rest = self.fields()
-        except OSError:
-            return False
-        return rest[19] == self.start and rest[0] not in 'ZX'
-
-    def cpu(self):
-        """Clock ticks it has run for."""
-        _, rest = self.fields()
-        return int(rest[11]) + int(rest[12])
-
-    def kill(self, number=signal.SIGKILL):
-        os.kill(self.pid, number)
-
-    def __repr__(self):
-        return f'{self.name()}({self.pid})'
-
-
-def processes():
-    found = []
-    for entry in os.listdir('/proc'):
-        if entry.isdigit():
-            try:
-                found.append(Process(int(entry)))
-            except OSError:
-                pass
-    return found
-
-
 class Run:
-    """One `ring3 run`. Its processes are known by a mark in their environment and by
-    their parents, so that neither a clean environment nor a lost parent hides them."""
+    """One `ring3 run`, with its processes."""
     command = 'run'
 
     def __init__(self, *arguments, **popen):
-        self.mark = 'R3_TEST_MARK=' + uuid.uuid4().hex
-        environment = dict(os.environ, **popen.pop('env', {}))
-        key, value = self.mark.split('=')
-        environment[key] = value
         self.shm = set(os.listdir('/dev/shm'))
-        self.known = {}
-        self.popen = subprocess.Popen([RING3, self.command, *arguments], env=environment,
+        self.family = Family(popen.pop('env', {}))
+        self.popen = subprocess.Popen([RING3, self.command, *arguments],
+                                      env=self.family.environment,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                       text=True, **popen)
+        self.family.root = self.popen.pid
 
     def uri(self):
         """Wait until it serves: without a command its first line says where."""
@@ -135,28 +68,9 @@ class Run:
         self.processes()
         return line.strip()
 
-    def marked(self, pid):
-        try:
-            with open(f'/proc/{pid}/environ', 'rb') as file:
-                return self.mark.encode() in file.read().split(b'\0')
-        except OSError:
-            return False
-
     def processes(self):
         """All that are alive; whoever was seen once stays known."""
-        below = {self.popen.pid}
-        everyone = processes()
-        for _ in range(8):  # as deep as families get
-            for process in everyone:
-                try:
-                    if process.parent() in below:
-                        below.add(process.pid)
-                except OSError:
-                    pass
-        for process in everyone:
-            if process.pid in below or self.marked(process.pid):
-                self.known.setdefault((process.pid, process.start), process)
-        return [process for process in self.known.values() if process.alive()]
+        return self.family.alive()
 
     def named(self, name):
         """The one process of it called NAME, once it is there."""
