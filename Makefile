@@ -4,7 +4,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help all deps demo check check-quick everything fuzz mutants bench bench-quick install clean
+.PHONY: help all deps demo check check-quick everything kills fuzz mutants bench bench-quick install clean
 .NOTPARALLEL:
 
 all: deps ## build the library, the driver, the tools and the tests
@@ -30,6 +30,13 @@ everything: deps ## build and test every configuration: compilers, levels, forei
 
 mutants: deps ## mistakes on purpose in lib/ring and lib/dma: do the tests see each?
 	@tests/mutants/mutants.py
+
+kills: all ## kill -9 of drivers under load, and of servers: make kills [N=1000] [SEED=number]
+	@for device in stub:nvme,thread stub:virtio-blk,thread qemu:nvme; do \
+		tests/serve/kills.py --kills $(or $(N),1000) $(if $(SEED),--seed $(SEED)) \
+			$(BUILD)/tests/serve/ring3-stub $(BUILD)/tests/serve/kill_load \
+			$$device,size=4M || exit 1; \
+	done
 
 fuzz: ## look for rings that break lib/ring: make fuzz [TIME=seconds] [TARGET=name]
 	@scripts/fuzz $(BUILD)-fuzz $(or $(TIME),60) $(TARGET)

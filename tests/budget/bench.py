@@ -33,6 +33,8 @@ class Real(unittest.TestCase):
         programs = {'wake', 'tool'}
         if os.path.exists(os.path.join(BUILD, 'tests/budget/budget_instructions')):
             programs.add('instructions')
+        if os.path.exists(os.path.join(BUILD, 'tests/serve/vfio_user')):
+            programs.add('vfio_user')
         if 'skipping what needs QEMU' not in got.stderr:
             programs |= {'first_light', 'adaptive', 'iommu'}
         self.assertLessEqual(programs, {name.split('.')[0] for name in names})
