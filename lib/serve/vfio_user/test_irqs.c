@@ -55,6 +55,22 @@ static int set(struct irqs *i, unsigned flags, unsigned index, unsigned start, u
 	return rig_irqs(i->rig, i->sock, flags, index, start, count, i->fd, nfds);
 }
 
+static int set_some(struct irqs *i, unsigned flags, unsigned index, unsigned start, unsigned count,
+		    const unsigned char *bools)
+{
+	unsigned char bytes[sizeof(struct vfio_irq_set) + 8];
+	const struct vfio_irq_set some = {.argsz = (uint32_t)sizeof(some) + count,
+					  .flags = flags,
+					  .index = index,
+					  .start = start,
+					  .count = count};
+
+	memcpy(bytes, &some, sizeof(some));
+	memcpy(bytes + sizeof(some), bools, count);
+	return rig_call(i->rig, i->sock, VFIO_USER_DEVICE_SET_IRQS, bytes, sizeof(some) + count,
+			NULL, 0);
+}
+
 /* How often it was signalled since it was last asked. */
 static unsigned taken(int fd)
 {
@@ -175,17 +191,10 @@ static void intx_that_needs_a_hand_gets_it(void **state)
 static void vectors_are_masked(void **state)
 {
 	struct irqs *i = *state;
-	struct {
-		struct vfio_irq_set set;
-		unsigned char bools[4];
-	} some = {{.argsz = 24,
-		   .flags = VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_MASK,
-		   .index = MSIX,
-		   .count = 4},
-		  {0, 1, 0, 1}};
 
 	assert_int_equal(set(i, EVENTFDS, MSIX, 0, 4, 4), 0);
-	assert_int_equal(rig_call(i->rig, i->sock, VFIO_USER_DEVICE_SET_IRQS, &some, 24, NULL, 0),
+	assert_int_equal(set_some(i, VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_MASK, MSIX, 0, 4,
+				  (const unsigned char[]){0, 1, 0, 1}),
 			 0);
 	for (unsigned n = 0; n < 4; n++) {
 		fake_device_raise(i->rig->fake, R3_IRQ_MSIX, n);
@@ -204,20 +213,12 @@ static void vectors_are_masked(void **state)
 static void a_client_rings_its_own_bell(void **state)
 {
 	struct irqs *i = *state;
-	struct {
-		struct vfio_irq_set set;
-		unsigned char bools[4];
-	} some = {{.argsz = 22,
-		   .flags = VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER,
-		   .index = MSIX,
-		   .start = 1,
-		   .count = 2},
-		  {0, 1}};
 
 	assert_int_equal(set(i, EVENTFDS, MSIX, 0, 4, 4), 0);
 	assert_int_equal(set(i, TRIGGER, MSIX, 2, 1, 0), 0);
 	assert_int_equal(taken(i->fd[2]), 1);
-	assert_int_equal(rig_call(i->rig, i->sock, VFIO_USER_DEVICE_SET_IRQS, &some, 22, NULL, 0),
+	assert_int_equal(set_some(i, VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER, MSIX, 1,
+				  2, (const unsigned char[]){0, 1}),
 			 0);
 	assert_int_equal(taken(i->fd[1]), 0);
 	assert_int_equal(taken(i->fd[2]), 1);

@@ -188,13 +188,6 @@ static void one_that_does_not_read_is_not_written_to_for_ever(void **state)
 static void a_flood_of_writes_lets_the_device_be_heard(void **state)
 {
 	struct rig *rig = *state;
-	struct {
-		struct vfio_user_header header;
-		struct vfio_user_region_access access;
-		uint32_t value;
-	} post = {{.cmd = VFIO_USER_REGION_WRITE, .msg_size = 36, .flags = VFIO_USER_F_NO_REPLY},
-		  {8, 4, 4},
-		  1};
 	int irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), sock = rig_client(rig);
 	unsigned sent = 0, turns = 0;
 	eventfd_t count;
@@ -206,7 +199,7 @@ static void a_flood_of_writes_lets_the_device_be_heard(void **state)
 			 0);
 	fake_device_raise(rig->fake, R3_IRQ_INTX, 0);
 	while (eventfd_read(irq, &count)) {
-		while (send(sock, &post, 36, MSG_DONTWAIT | MSG_NOSIGNAL) == 36)
+		while (rig_post(sock, 4, 8, 1))
 			sent++;
 		assert_int_equal(r3_serve_dispatch(rig->serve), 1);
 		assert_true(++turns <= 17);

@@ -254,6 +254,19 @@ int rig_write(struct rig *rig, int sock, unsigned region, uint64_t off, const vo
 	return rig_call(rig, sock, VFIO_USER_REGION_WRITE, bytes, sizeof(access) + count, NULL, 0);
 }
 
+bool rig_post(int sock, unsigned region, uint64_t off, uint32_t value)
+{
+	const struct {
+		struct vfio_user_header header;
+		struct vfio_user_region_access access;
+		uint32_t value;
+	} post = {{.cmd = VFIO_USER_REGION_WRITE, .msg_size = 36, .flags = VFIO_USER_F_NO_REPLY},
+		  {off, region, 4},
+		  value};
+
+	return send(sock, &post, 36, MSG_DONTWAIT | MSG_NOSIGNAL) == 36;
+}
+
 int rig_map(struct rig *rig, int sock, int fd, uint64_t off, uint64_t iova, uint64_t len)
 {
 	const struct vfio_user_dma_map map = {

@@ -78,6 +78,9 @@ int rig_version(struct rig *rig, int sock, const char *json);
 int rig_read(struct rig *rig, int sock, unsigned region, uint64_t off, uint32_t count);
 int rig_write(struct rig *rig, int sock, unsigned region, uint64_t off, const void *data,
 	      uint32_t count);
+/** A write of 4 bytes for which no reply is asked. Returns false where the socket is
+ *  full. */
+bool rig_post(int sock, unsigned region, uint64_t off, uint32_t value);
 int rig_map(struct rig *rig, int sock, int fd, uint64_t off, uint64_t iova, uint64_t len);
 int rig_unmap(struct rig *rig, int sock, uint64_t iova, uint64_t len);
 int rig_irqs(struct rig *rig, int sock, unsigned flags, unsigned index, unsigned start,
