@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #if R3_WITH_VALGRIND
@@ -28,6 +29,7 @@
 
 struct rule {
 	const char *call;
+	const char *otherwise; /* on machines that do not have it; NULL: nothing */
 	uint32_t action;
 	unsigned nargs;
 	struct scmp_arg_cmp arg;
@@ -114,6 +116,8 @@ static int add_rules(scmp_filter_ctx filter, const struct rule *rule)
 	for (; rule->call; rule++) {
 		int call = seccomp_syscall_resolve_name(rule->call), rc;
 
+		if (call < 0 && rule->otherwise)
+			call = seccomp_syscall_resolve_name(rule->otherwise);
 		if (call < 0) /* of another machine, or of a later kernel than libseccomp's */
 			continue;
 		rc = seccomp_rule_add_array(filter, rule->action, call, rule->nargs, &rule->arg);

@@ -109,7 +109,7 @@ void sandbox_report_text(const struct sandbox *box, const struct sandbox_report 
 struct json_object *sandbox_report_json(const struct sandbox *box,
 					const struct sandbox_report *report);
 
-/** The calls of a profile, in the order of its file, NULL-ended; for documents and tests. */
+/** The calls that a profile allows, in the order of its file, NULL-ended; for tests. */
 const char *const *sandbox_syscalls(enum sandbox_profile profile);
 
 #endif

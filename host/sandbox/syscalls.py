@@ -17,7 +17,7 @@ def rules(path):
             continue
         if not hash_ or (why.strip() == '' and number == 1):
             sys.exit(f'{path}:{number}: {words[0]}: expected # and a reason')
-        if not re.match(r'[a-z]\w*$', words[0]):
+        if not re.match(r'[a-z]\w*(\|[a-z]\w*)?$', words[0]):
             sys.exit(f'{path}:{number}: expected a system call, found "{words[0]}"')
         action, equal, masked = 'SCMP_ACT_ALLOW', [], []
         for word in words[1:]:
@@ -47,11 +47,14 @@ def main(paths):
         found = list(rules(path))
         print(f'static const struct rule {name}_rules[] = {{')
         for call, action, condition in found:
-            print(f'\t{{"{call}", {action}, {1 if condition else 0}, {{{condition or "0"}}}}},')
+            call, _, other = call.partition('|')
+            other = f'"{other}"' if other else 'NULL'
+            print(f'\t{{"{call}", {other}, {action}, {1 if condition else 0}, {{{condition or "0"}}}}},')
         print('\t{0},\n};')
         print(f'static const char *const {name}_calls[] = {{')
-        for call in dict.fromkeys(call for call, _, _ in found):
-            print(f'\t"{call}",')
+        allowed = [call for call, action, _ in found if action == 'SCMP_ACT_ALLOW']
+        for call in dict.fromkeys(allowed):
+            print(f'\t"{call.partition("|")[0]}",')
         print('\tNULL,\n};')
 
 

@@ -80,9 +80,9 @@ static int map_dev_mem(const struct escape_aims *aims)
 	return mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED ? -errno : 0;
 }
 
-static int open_by_path_of_cwd(const struct escape_aims *aims)
+static int open_folder_above(const struct escape_aims *aims)
 {
-	return open_at("..", O_PATH | O_DIRECTORY);
+	return open_at("..", O_RDONLY | O_DIRECTORY);
 }
 
 static int make_link(const struct escape_aims *aims)
@@ -311,7 +311,7 @@ const struct escape escapes[] = {
 	{"open a file", open_file, false, true},
 	{"make a file", make_file, false, true},
 	{"make a link", make_link, false, true},
-	{"open ..", open_by_path_of_cwd, false, false},
+	{"open ..", open_folder_above, false, true},
 	{"open /proc/PID/mem", open_proc_mem, false, true},
 	{"open /proc/PID/environ", open_proc_environ, false, true},
 	{"map /dev/mem", map_dev_mem, true, true},

@@ -216,7 +216,8 @@ int r3_qemu_dispatch(struct r3_device *dev, struct r3_event *events, unsigned ma
 	}
 	r3_qemu_iommu_listen(q);
 	n = r3_qemu_iommu_tell(q, events, max);
-	n += take(q, events + n, max - n);
+	if (n < max)
+		n += take(q, events + n, max - n);
 	if (atomic_load(&q->pending) || r3_qemu_iommu_waits(q))
 		eventfd_write(q->wake, 1);
 	return (int)n;

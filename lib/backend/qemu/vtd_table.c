@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Of the list of tables taken out; 0 is for those that are in no list. */
-#define LAST UINT32_MAX
+/* What is known of a page: 0 that it is none of our tables; that it is one; or the next in
+ * the list of those taken out. */
+#define TABLE UINT32_MAX
+#define LAST  (UINT32_MAX - 1)
 
 static unsigned shift_of(unsigned level)
 {
@@ -20,15 +22,15 @@ static uint64_t span_of(unsigned level)
 	return UINT64_C(1) << shift_of(level);
 }
 
-/* The table at a physical address that was read from another one. */
+/* The table at a physical address that was read from another one, if it is ours. */
 static uint64_t *entries_at(const struct r3_vtd_table *table, uint64_t physical)
 {
 	struct r3_mem *mem = r3_arena_mem(table->arena);
+	uint64_t page = (physical & VTD_SL_ADDR) / VTD_PAGE;
 
-	physical &= VTD_SL_ADDR;
-	if (physical > r3_mem_size(mem) - VTD_PAGE)
+	if (page >= r3_mem_size(mem) / VTD_PAGE || table->page[page] != TABLE)
 		return NULL;
-	return (uint64_t *)((unsigned char *)r3_mem_addr(mem) + physical);
+	return (uint64_t *)((unsigned char *)r3_mem_addr(mem) + page * VTD_PAGE);
 }
 
 static bool is_page(uint64_t entry, unsigned level)
@@ -63,22 +65,23 @@ static int new_table(struct r3_vtd_table *table, uint64_t *physical)
 				    "RAM (mem=), or map less, or larger and aligned pieces");
 	*physical = (uint64_t)((unsigned char *)at -
 			       (unsigned char *)r3_mem_addr(r3_arena_mem(table->arena)));
+	table->page[*physical / VTD_PAGE] = TABLE;
 	return 0;
 }
 
 int r3_vtd_table_init(struct r3_vtd_table *table, struct r3_arena *arena, unsigned largest)
 {
 	*table = (struct r3_vtd_table){.arena = arena, .largest = largest};
-	table->next = calloc(r3_mem_size(r3_arena_mem(arena)) / VTD_PAGE, sizeof(*table->next));
-	if (!table->next)
+	table->page = calloc(r3_mem_size(r3_arena_mem(arena)) / VTD_PAGE, sizeof(*table->page));
+	if (!table->page)
 		return r3_error_set(ENOMEM, "out of memory");
 	return new_table(table, &table->root);
 }
 
 void r3_vtd_table_free(struct r3_vtd_table *table)
 {
-	free(table->next);
-	table->next = NULL;
+	free(table->page);
+	table->page = NULL;
 }
 
 /* The part of [iova, iova+len) that one entry covers. */
@@ -142,9 +145,7 @@ static void detach(struct r3_vtd_table *table, uint64_t *slot, uint64_t child)
 	uint32_t page = (uint32_t)((child & VTD_SL_ADDR) / VTD_PAGE);
 
 	store(slot, 0);
-	if (page == 0 || table->next[page]) /* two entries name it: not our doing */
-		return;
-	table->next[page] = table->detached ? table->detached : LAST;
+	table->page[page] = table->detached ? table->detached : LAST;
 	table->detached = page;
 }
 
@@ -155,7 +156,7 @@ static int clear(struct r3_vtd_table *table, uint64_t at, unsigned level, uint64
 	int rc = entries ? 0 : spoiled();
 
 	for (uint64_t n; len && entries; iova += n, len -= n) {
-		uint64_t *slot = slot_of(entries, iova, level), child = load(slot);
+		uint64_t *slot = slot_of(entries, iova, level), child = load(slot), *below;
 
 		n = part_of(iova, len, level);
 		if (!child)
@@ -166,7 +167,8 @@ static int clear(struct r3_vtd_table *table, uint64_t at, unsigned level, uint64
 		}
 		if (clear(table, child, level - 1, iova, n) < 0)
 			rc = -EIO;
-		else if (is_empty(entries_at(table, child)))
+		below = entries_at(table, child);
+		if (below && is_empty(below))
 			detach(table, slot, child);
 	}
 	return rc;
@@ -184,8 +186,8 @@ void r3_vtd_table_trim(struct r3_vtd_table *table)
 	while (table->detached) {
 		uint32_t page = table->detached;
 
-		table->detached = table->next[page] == LAST ? 0 : table->next[page];
-		table->next[page] = 0;
+		table->detached = table->page[page] == LAST ? 0 : table->page[page];
+		table->page[page] = 0;
 		r3_arena_free(table->arena, base + (uint64_t)page * VTD_PAGE);
 	}
 }

@@ -14,9 +14,9 @@ struct r3_vtd_table {
 	struct r3_arena *arena; /* of the tables; physical addresses are offsets in its memory */
 	uint64_t root;          /* physical */
 	unsigned largest;       /* level whose entries can be pages: 1, 2 or 3 */
-	/* Tables taken out that the IOMMU may still know: a list by page number, kept where
-	 * only we write. */
-	uint32_t *next;
+	/* By page number, where only we write: which pages are tables, and the list of those
+	 * that were taken out, but that the IOMMU may still know. */
+	uint32_t *page;
 	uint32_t detached; /* 0: none */
 };
 

@@ -115,7 +115,7 @@ static bool note_no_reply(struct fake_server *server, const struct r3_vfio_user_
 
 static void only_checked_writes_want_a_reply(void **state)
 {
-	unsigned posted = 0;
+	static unsigned posted; /* the hook is called until the device is closed */
 	uint32_t value = 9;
 
 	rig.server.hook = note_no_reply;
@@ -137,7 +137,7 @@ static bool refuse_access(struct fake_server *server, const struct r3_vfio_user_
 
 static void an_error_reply_is_the_accesss_error(void **state)
 {
-	int err = EIO;
+	static int err = EIO;
 	uint32_t value = 0;
 
 	rig.server.flags &= ~(uint32_t)VFIO_DEVICE_FLAGS_PCI; /* reads BARs when opened */
@@ -155,7 +155,7 @@ static void an_error_reply_is_the_accesss_error(void **state)
 static void no_device_is_the_end_of_it(void **state)
 {
 	struct r3_event event;
-	int err = ENODEV;
+	static int err = ENODEV;
 	uint32_t value;
 
 	rig.server.flags &= ~(uint32_t)VFIO_DEVICE_FLAGS_PCI;
@@ -281,7 +281,7 @@ static unsigned kicked(int fd)
 static void a_write_may_be_an_eventfd(void **state)
 {
 	int pipes[2];
-	struct kicks kicks = {
+	static struct kicks kicks = {
 		.n = 6,
 		.sub =
 			{

@@ -410,14 +410,16 @@ static void regions_that_make_no_sense(void **state)
 {
 	struct {
 		struct vfio_region_info info;
-		struct vfio_region_info_cap_sparse_mmap cap;
+		struct vfio_info_cap_header header; /* of a sparse mmap capability, */
+		uint32_t nr_areas, reserved;        /* and the rest of it */
 		struct vfio_region_sparse_mmap_area area[4];
 	} reply = {
 		.info = {.argsz = sizeof(reply),
 			 .flags = RW_MMAP | VFIO_REGION_INFO_FLAG_CAPS,
 			 .cap_offset = sizeof(reply.info),
 			 .size = 16384},
-		.cap = {.header = {VFIO_REGION_INFO_CAP_SPARSE_MMAP, 1, 0}, .nr_areas = 1},
+		.header = {VFIO_REGION_INFO_CAP_SPARSE_MMAP, 1, 0},
+		.nr_areas = 1,
 		.area = {{0, 4096}},
 	};
 	struct lie lie = {.cmd = VFIO_USER_DEVICE_GET_REGION_INFO,
@@ -436,7 +438,7 @@ static void regions_that_make_no_sense(void **state)
 		else if (i == 2)
 			reply.info.cap_offset = UINT32_MAX - 4;
 		else if (i == 3)
-			reply.cap.nr_areas = UINT32_MAX;
+			reply.nr_areas = UINT32_MAX;
 		else if (i == 4)
 			reply.area[0].offset = 16384;
 		lie.fd = file(16384, MFD_ALLOW_SEALING, F_SEAL_SHRINK);
