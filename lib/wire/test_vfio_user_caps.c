@@ -183,6 +183,7 @@ static void what_is_written_can_be_read(void **state)
 		wrote.write_multiple = test_random_below(&seed, 2);
 		wrote.ring3 = test_random_below(&seed, 4);
 		wrote.nwindows = wrote.ring3 ? test_random_below(&seed, 9) : 0;
+		wrote.no_dma = wrote.ring3 && !wrote.nwindows && test_random_below(&seed, 2);
 		for (unsigned i = 0; i < wrote.nwindows; i++) {
 			wrote.window[i].last = test_random(&seed) | UINT64_C(1) << 63;
 			wrote.window[i].first = test_random(&seed) >> 1;

@@ -117,6 +117,7 @@ static int windows(struct json_object *ring3, struct r3_vfio_user_caps *out)
 	n = json_object_array_length(list);
 	if (n > R3_VFIO_USER_WINDOWS)
 		return malformed("iova", "of fewer windows");
+	out->no_dma = n == 0;
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *pair = json_object_array_get_idx(list, i);
 		uint64_t first, last;
@@ -232,7 +233,9 @@ size_t r3_vfio_user_caps_encode(const struct r3_vfio_user_caps *caps,
 		for (unsigned i = 0; i < caps->nwindows; i++)
 			at = add(out, at, "%s[%" PRIu64 ",%" PRIu64 "]", i ? "," : "\"iova\":[",
 				 caps->window[i].first, caps->window[i].last);
-		at = add(out, at, caps->nwindows ? "]}" : "}");
+		if (caps->no_dma && !caps->nwindows)
+			at = add(out, at, "\"iova\":[");
+		at = add(out, at, caps->nwindows || caps->no_dma ? "]}" : "}");
 	}
 	return add(out, at, "}}") + 1;
 }

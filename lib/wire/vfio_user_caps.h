@@ -26,7 +26,8 @@ struct r3_vfio_user_caps {
 	int twin_fd;
 	/* Private: the sender is of this family, and knows what else is said of "ring3". */
 	bool ring3;
-	unsigned nwindows; /* usable device addresses, a server's; 0: not told */
+	bool no_dma;       /* a server's: its device reaches nothing, told by an empty list */
+	unsigned nwindows; /* usable device addresses, a server's; 0 and not no_dma: not told */
 	struct {
 		uint64_t first, last; /* inclusive */
 	} window[R3_VFIO_USER_WINDOWS];

@@ -143,7 +143,7 @@ static int find_device(struct r3_vfio_user *v)
 	if (rc < 0)
 		return rc;
 	info->nregions = said.num_regions < R3_REGION_MAX ? said.num_regions : R3_REGION_MAX;
-	info->caps = R3_CAP_DMA;
+	info->caps = v->server.no_dma ? 0 : R3_CAP_DMA;
 	if (said.flags & VFIO_DEVICE_FLAGS_RESET)
 		info->caps |= R3_CAP_FLR;
 	if (said.flags & VFIO_DEVICE_FLAGS_PCI) {

@@ -75,6 +75,7 @@ static void answer_caps(struct r3_serve *serve, const struct r3_vfio_user_caps *
 		caps->pgsizes = limits.page_size;
 	caps->write_multiple = asked->write_multiple;
 	caps->ring3 = asked->ring3;
+	caps->no_dma = caps->ring3 && !dma;
 	for (unsigned i = 0; caps->ring3 && dma && i < limits.nwindows; i++) {
 		caps->window[i].first = limits.window[i].first;
 		caps->window[i].last = limits.window[i].last;
