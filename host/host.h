@@ -74,7 +74,7 @@ struct host {
 /** Signals that end the process are blocked from here on. Errors: EMFILE. */
 int host_loop_open(struct host_loop *loop, int owner);
 /** Serve @block at the socket @fd, which it takes, until that is over.
- *  Errors: ENODEV the device is gone. */
+ *  Errors: EIO the device is gone. */
 int host_loop_run(struct host *host, struct r3_block *block, int fd);
 
 #endif

@@ -99,7 +99,7 @@ static int serve(struct host *host, struct r3_serve_block *server)
 		}
 	}
 	if (rc >= 0 && loop->gone && !loop->ends)
-		return r3_error_set(ENODEV, "the device is gone");
+		return r3_error_set(EIO, "the device is gone");
 	return rc < 0 ? rc : 0;
 }
 

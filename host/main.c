@@ -4,6 +4,7 @@
  * sandbox, and only then attach and serve. What stands above sandbox_enter() in run() is the
  * part of this process that has to be trusted.
  */
+#include "host/exit_code.h"
 #include "host/host.h"
 #include "util/socket.h"
 
@@ -154,5 +155,5 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		log_line(NULL, R3_LOG_ERROR, r3_error_text());
 	manifest_close(&host.manifest);
-	return rc < 0;
+	return rc < 0 ? (int)exit_code_of(-rc) : EXIT_OK;
 }

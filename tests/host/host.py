@@ -182,21 +182,20 @@ class Drivers(WithDevice):
         self.use()
         self.end(host)
 
-    def refused(self, *options):
+    def refused(self, status, *options):
         done = subprocess.run(self.command(*options), capture_output=True, text=True,
                               timeout=TIMEOUT)
-        self.assertEqual(done.returncode, 1)
-        self.assertEqual(done.stdout, '')
+        self.assertEqual((done.returncode, done.stdout), (status, ''))
         return done.stderr
 
     def test_no_driver(self):
-        self.assertIn('No such file', self.refused('--driver-file', '/nowhere.so'))
-        self.assertIn('r3_driver', self.refused('--driver-file', GIVEN['library']))
-        self.assertIn('cannot be loaded', self.refused('--driver-file', GIVEN['calls']))
-        self.assertIn('no driver is called', self.refused('--driver', 'nosuch'))
+        self.assertIn('No such file', self.refused(3, '--driver-file', '/nowhere.so'))
+        self.assertIn('r3_driver', self.refused(1, '--driver-file', GIVEN['library']))
+        self.assertIn('cannot be loaded', self.refused(1, '--driver-file', GIVEN['calls']))
+        self.assertIn('no driver is called', self.refused(3, '--driver', 'nosuch'))
 
     def test_required_part(self):
-        self.assertIn('no memory', self.refused('--debug', '--require', 'memory'))
+        self.assertIn('no memory', self.refused(3, '--debug', '--require', 'memory'))
 
     def test_from_a_closed_folder(self):
         """Its uid cannot find the file, but was given it."""

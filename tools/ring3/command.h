@@ -7,18 +7,10 @@
 #ifndef TOOLS_RING3_COMMAND_H
 #define TOOLS_RING3_COMMAND_H
 
+#include "host/exit_code.h"
 #include "output.h"
 #include <stdbool.h>
 #include <stdint.h>
-
-/** What the program exits with. A command run by `ring3 run` has its own. */
-enum exit_code {
-	EXIT_OK,
-	EXIT_FAILED, /* busy too */
-	EXIT_USAGE,  /* the arguments are wrong whatever the machine is like */
-	EXIT_ABSENT, /* no such device, scheme or facility */
-	EXIT_NOT_PERMITTED,
-};
 
 /** One option; a table of them ends with an entry whose name is NULL. */
 struct command_option {

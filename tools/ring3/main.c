@@ -48,28 +48,6 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
-static enum exit_code exit_code(int err)
-{
-	switch (err) {
-	case EINVAL:
-	case ERANGE:
-	case ENAMETOOLONG:
-		return EXIT_USAGE;
-	case ENODEV:
-	case ENXIO:
-	case ENOENT:
-	case EOPNOTSUPP:
-	case ENOSYS:
-		return EXIT_ABSENT;
-	case EPERM:
-	case EACCES:
-	case EROFS:
-		return EXIT_NOT_PERMITTED;
-	default:
-		return EXIT_FAILED;
-	}
-}
-
 /* One line, whatever was typed or a device said. */
 static void say(const char *prefix, const char *text)
 {
@@ -176,5 +154,5 @@ int main(int argc, char **argv)
 	if (rc >= 0)
 		return rc;
 	say("", r3_error_text()[0] ? r3_error_text() : strerror(-rc));
-	return (int)exit_code(-rc);
+	return (int)exit_code_of(-rc);
 }
