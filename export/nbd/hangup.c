@@ -13,10 +13,10 @@
  */
 #include <assert.h> /* declares __assert_fail */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PUBLIC   __attribute__((visibility("default")))
 #define MAX_HELD 8
@@ -80,7 +80,7 @@ PUBLIC void __assert_fail(const char *what, const char *file, unsigned line, con
 }
 
 /* For nbdkit alone, not for what it starts: take the last word, which is ours, off the
- * list, and do not hand on the descriptor that it names. */
+ * list, and close the descriptor that it names. */
 __attribute__((constructor)) static void leave_environment(void)
 {
 	static const char by_fd[] = "/proc/self/fd/";
@@ -91,7 +91,7 @@ __attribute__((constructor)) static void leave_environment(void)
 	space = strrchr(list, ' ');
 	word = space ? space + 1 : list;
 	if (strncmp(word, by_fd, sizeof(by_fd) - 1) == 0)
-		fcntl(atoi(word + sizeof(by_fd) - 1), F_SETFD, FD_CLOEXEC);
+		close(atoi(word + sizeof(by_fd) - 1));
 	if (space)
 		*space = 0;
 	else

@@ -54,7 +54,7 @@ static void push(struct start *start, const char *option, const char *value)
 static void push_word(struct start *start, const char *word)
 {
 	push(start, word, "");
-	start->argc--;
+	start->argv[--start->argc] = NULL;
 }
 
 /** What all parts are told, and given. */

@@ -120,16 +120,21 @@ static void read_missing(struct process *p, struct json_object *list)
 	}
 }
 
-static void read_fds(struct process *p, struct json_object *list)
+/** A manifest groups its descriptors by what they are for. */
+static void read_fds(struct process *p, struct json_object *groups)
 {
-	p->fds.item = list ? p->fd : NULL;
-	for (size_t i = 0; list && i < json_object_array_length(list) && i < MAX_FDS; i++) {
-		struct json_object *item = json_object_array_get_idx(list, i), *number = NULL;
+	p->fds.item = groups ? p->fd : NULL;
+	for (size_t i = 0; groups && i < json_object_array_length(groups); i++) {
+		struct json_object *group = json_object_array_get_idx(groups, i);
+		struct json_object *list = array_at(group, "fd");
 
-		json_object_object_get_ex(item, "fd", &number);
-		p->fd[p->fds.n++] =
-			(struct descriptor){.fd = (uint64_t)json_object_get_int64(number),
-					    .purpose = text_at(item, "purpose")};
+		for (size_t k = 0; list && k < json_object_array_length(list); k++) {
+			int64_t fd = json_object_get_int64(json_object_array_get_idx(list, k));
+
+			if (p->fds.n < MAX_FDS)
+				p->fd[p->fds.n++] = (struct descriptor){
+					.fd = (uint64_t)fd, .purpose = text_at(group, "purpose")};
+		}
 	}
 }
 
@@ -148,8 +153,8 @@ static void read_process(struct process *p, const struct session *s, enum server
 			      .json = report ? json_tokener_parse(report) : NULL};
 	if (!p->json)
 		return;
-	box = p->json;
-	json_object_object_get_ex(p->json, "sandbox", &box); /* else it is all there is */
+	if (!json_object_object_get_ex(p->json, "sandbox", &box))
+		box = p->json; /* it is all there is */
 	p->sandbox = text_at(box, "grade");
 	read_missing(p, array_at(box, "missing"));
 	read_fds(p, array_at(p->json, "fds"));
