@@ -206,16 +206,19 @@ static void no_room_is_said_and_undone(void **state)
 	end();
 }
 
+#define OTHERS (16 * VTD_PAGE)
+
 /* Write nonsense to an entry of some table; often what looks like one. */
 static void spoil(uint64_t *random)
 {
 	unsigned pages = (unsigned)(r3_mem_size(mem) / VTD_PAGE);
-	unsigned page = test_random_below(random, pages);
+	unsigned tables[64], n = 0;
 	uint64_t *at = r3_mem_addr(mem);
 
-	while (table.page[page] != UINT32_MAX)
-		page = (page + 1) % pages;
-	at += page * VTD_ENTRIES;
+	for (unsigned page = 0; page < pages && n < 64; page++)
+		if (table.page[page] == UINT32_MAX)
+			tables[n++] = page;
+	at += tables[test_random_below(random, n)] * VTD_ENTRIES;
 	at[test_random_below(random, 9)] =
 		test_random_below(random, 2) ? test_random(random)
 					     : POOL + test_random_below(random, 64) * VTD_PAGE + RW;
@@ -226,17 +229,23 @@ static void spoil(uint64_t *random)
 static void nonsense_in_the_tables_is_survived(void **state)
 {
 	uint64_t random = test_seed();
+	unsigned char *others; /* what lies between the tables */
 
 	for (unsigned round = 0; round < 300; round++) {
 		begin(4 << 20, 3);
+		assert_int_equal(r3_arena_alloc(arena, OTHERS, VTD_PAGE, (void **)&others), 0);
+		memset(others, 0x5a, OTHERS);
 		for (unsigned i = 0; i < 8; i++)
 			r3_vtd_table_map(&table, i * GIB + i * MIB_2, 64 * GIB, 3 * KIB_4, RW);
 		for (unsigned i = 0; i < 8; i++) {
+			spoil(&random);
 			spoil(&random);
 			r3_vtd_table_unmap(&table, i * GIB + i * MIB_2, 3 * KIB_4);
 			r3_vtd_table_trim(&table);
 			r3_vtd_table_map(&table, i * GIB, 64 * GIB, MIB_2, RW);
 		}
+		for (unsigned i = 0; i < OTHERS; i++)
+			assert_int_equal(others[i], 0x5a);
 		r3_vtd_table_free(&table);
 		r3_arena_unref(arena);
 		r3_mem_unref(mem);
