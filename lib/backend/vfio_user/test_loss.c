@@ -143,14 +143,12 @@ static void so_is_one_that_says_other_things_all_the_time(void **state)
 
 /* ---- one that does not read ---- */
 
-static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool stopped;
 
 static bool stop_reading(struct fake_server *server, const struct r3_vfio_user_msg *msg, int *fds)
 {
-	if (msg->header.cmd == VFIO_USER_REGION_WRITE) {
-		pthread_mutex_lock(&reading);
-		pthread_mutex_unlock(&reading);
-	}
+	while (msg->header.cmd == VFIO_USER_REGION_WRITE && stopped)
+		sched_yield();
 	return false;
 }
 
@@ -163,12 +161,12 @@ static void posted_writes_are_bounded(void **state)
 	rig.server.hook = stop_reading;
 	assert_int_equal(rig_open_with(",timeout=50ms"), 0);
 	rig_region(0);
-	pthread_mutex_lock(&reading);
+	stopped = true;
 	do
 		rc = rig.dev->ops->rw(rig.dev, 0, 0, &value, 4, 1, R3_RW_WRITE | R3_RW_POSTED);
 	while (rc == 0 && ++n < 1000000);
 	assert_int_equal(rc, -ENODEV);
-	pthread_mutex_unlock(&reading);
+	stopped = false;
 	expect_gone(R3_EVENT_SERVER_LOST);
 }
 
@@ -183,7 +181,7 @@ static void *read_again(void *arg)
 		pthread_mutex_unlock(&rig.v->link.lock);
 		sched_yield();
 	}
-	pthread_mutex_unlock(&reading);
+	stopped = false;
 	return NULL;
 }
 
@@ -196,7 +194,7 @@ static void posted_writes_wait_for_room(void **state)
 	rig.server.hook = stop_reading;
 	rig_open();
 	rig_region(0);
-	pthread_mutex_lock(&reading);
+	stopped = true;
 	assert_int_equal(pthread_create(&thread, NULL, read_again, NULL), 0);
 	for (uint32_t i = 0; i < 5000; i++)
 		r3_write32(rig_region(0), 0, i);
