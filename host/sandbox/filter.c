@@ -22,11 +22,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#if R3_WITH_VALGRIND
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
 
 struct rule {
 	const char *call;
@@ -154,12 +149,12 @@ static int load(const struct sandbox *box, bool loading)
 
 int sandbox_filter(const struct sandbox *box, bool loading, struct sandbox_report *report)
 {
+	const char *watcher = sandbox_watcher();
 	int rc;
 
-	if (SANDBOX_SANITIZED || RUNNING_ON_VALGRIND) {
+	if (watcher) {
 		sandbox_say(report, SANDBOX_SYSCALLS, SANDBOX_MISSING,
-			    "%s, whose own calls no profile lists",
-			    SANDBOX_SANITIZED ? "built with a sanitizer" : "runs under valgrind");
+			    "%s, whose own calls no profile lists", watcher);
 		return 0;
 	}
 	if (report->part[SANDBOX_SYSCALLS].state == SANDBOX_MISSING) { /* the first of two */

@@ -111,13 +111,17 @@ static int empty_root(void)
 
 void sandbox_leave_files(const struct sandbox *box, struct sandbox_report *report)
 {
-	enum sandbox_state state = report->part[SANDBOX_NAMESPACES].state;
-	int rc;
+	const char *why = sandbox_watcher();
 
-	if (state == SANDBOX_MISSING || !sandbox_needs_no_files(box) || SANDBOX_SANITIZED)
+	if (report->part[SANDBOX_NAMESPACES].state == SANDBOX_MISSING ||
+	    !sandbox_needs_no_files(box))
 		return;
-	rc = empty_root();
-	if (rc < 0)
+	if (!why) {
+		int rc = empty_root();
+
+		why = rc < 0 ? strerror(-rc) : NULL;
+	}
+	if (why)
 		sandbox_say(report, SANDBOX_NAMESPACES, SANDBOX_PARTLY,
-			    "the file system stays in sight: %s", strerror(-rc));
+			    "the file system stays in sight: %s", why);
 }

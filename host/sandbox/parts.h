@@ -23,6 +23,9 @@
 #define SANDBOX_SANITIZED false
 #endif
 
+/** Who watches this process from inside, and needs more than it: NULL: nobody. */
+const char *sandbox_watcher(void);
+
 /** All parts but the filter of system calls, which comes last. */
 int sandbox_enter_unfiltered(const struct sandbox *box, struct sandbox_report *report);
 

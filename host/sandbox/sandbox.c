@@ -9,6 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if R3_WITH_VALGRIND
+#include <valgrind/valgrind.h>
+#else
+#define RUNNING_ON_VALGRIND 0
+#endif
 
 /** Threads keep what they have: each has capabilities, a filter and Landlock's rules of its
  *  own. */
@@ -32,6 +37,13 @@ static int check_required(const struct sandbox *box, const struct sandbox_report
 			return r3_error_set(EOPNOTSUPP, "the sandbox has no %s: %s",
 					    sandbox_part_name(i), report->part[i].why);
 	return 0;
+}
+
+const char *sandbox_watcher(void)
+{
+	if (SANDBOX_SANITIZED)
+		return "built with a sanitizer";
+	return RUNNING_ON_VALGRIND ? "runs under valgrind" : NULL;
 }
 
 bool sandbox_needs_no_files(const struct sandbox *box)

@@ -99,7 +99,8 @@ def numbers(manifest):
 def descriptors(pid):
     """{fd: what it is} as the kernel has it."""
     folder = f'/proc/{pid}/fd'
-    return {int(fd): os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)}
+    return {int(fd): os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)
+            if not WRAP or int(fd) < 1024}  # above that they are valgrind's
 
 
 def status(pid):
@@ -122,7 +123,8 @@ class Process(WithDevice):
 
     def test_descriptors_are_its_manifest(self):
         extra, other = os.pipe()
-        host, manifest = self.host(pass_fds=[extra, other])
+        # only root looks into what is not dumpable
+        host, manifest = self.host(*([] if ROOT else ['--debug']), pass_fds=[extra, other])
         os.close(extra)
         os.close(other)
         self.assertEqual(manifest['schema'], 'ring3.host.manifest')

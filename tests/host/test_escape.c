@@ -16,11 +16,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#if R3_WITH_VALGRIND
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
 
 enum { WORKED = 0, FAILED = 1, NO_SANDBOX = 2 }; /* exit codes of an attempt */
 
@@ -102,7 +97,7 @@ static void test_nothing_gets_out(void **state)
 	const struct sandbox box = driver_box();
 	unsigned out = 0, killed = 0;
 
-	if (SANDBOX_SANITIZED || RUNNING_ON_VALGRIND)
+	if (sandbox_watcher())
 		skip(); /* there is no filter then, and that is reported */
 	for (const struct escape *e = escapes; e->name; e++) {
 		int status = try_out(e, sandbox_enter, &box);
@@ -126,7 +121,7 @@ static void test_the_rest_holds_without_the_filter(void **state)
 	struct sandbox box = driver_box();
 	unsigned out = 0, tried = 0;
 
-	if (geteuid() != 0 || SANDBOX_SANITIZED || RUNNING_ON_VALGRIND || !has_landlock())
+	if (geteuid() != 0 || sandbox_watcher() || !has_landlock())
 		skip();
 	for (const struct escape *e = escapes; e->name; e++) {
 		if (!e->twice)
