@@ -18,8 +18,9 @@
  *  takes more (QEMU refuses a peer that says so). */
 #define R3_VFIO_USER_FDS 16
 
-/** The most that we say and accept as max_data_xfer_size. */
-#define R3_VFIO_USER_XFER VFIO_USER_DEFAULT_MAX_DATA_XFER_SIZE
+/** The most that we say and accept as max_data_xfer_size: buffers of this size are what each
+ *  peer costs. */
+#define R3_VFIO_USER_XFER 65536u
 
 /** The longest message of a session with max_data_xfer_size of @xfer. */
 #define R3_VFIO_USER_MESSAGE_MAX(xfer) \

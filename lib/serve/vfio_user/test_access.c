@@ -126,7 +126,7 @@ static void impossible_accesses_are_errors(void **state)
 		{6, 0, 4, 0, -EACCES},
 	};
 	struct rig *rig = *state;
-	const struct vfio_user_region_access absurd = {0, 0, (1 << 20) + 1};
+	const struct vfio_user_region_access absurd = {0, 0, R3_VFIO_USER_XFER + 1};
 	unsigned char data[8] = {0};
 	int sock = rig_client(rig);
 

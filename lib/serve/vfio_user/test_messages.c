@@ -35,7 +35,7 @@ static void a_stranger_is_told_what_it_knows(void **state)
 	assert_int_equal(caps.max_msg_fds, 16);
 	assert_int_equal(caps.max_dma_maps, 256);
 	assert_int_equal(caps.pgsizes, 4096);
-	assert_int_equal(caps.max_data_xfer_size, 1 << 20);
+	assert_int_equal(caps.max_data_xfer_size, R3_VFIO_USER_XFER);
 	assert_false(caps.ring3 || caps.write_multiple || caps.twin_socket);
 	assert_int_equal(rig_last(rig, R3_SERVE_CONNECTED)->client, 1);
 	assert_int_equal(rig_last(rig, R3_SERVE_CONNECTED)->pid, getpid());
