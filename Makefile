@@ -38,7 +38,7 @@ kills: all ## kill -9 of drivers under load, and of servers: make kills [N=1000]
 			$$device,size=4M || exit 1; \
 	done
 
-fuzz: ## look for rings that break lib/ring: make fuzz [TIME=seconds] [TARGET=name]
+fuzz: ## look for peers that break us: make fuzz [TIME=seconds] [TARGET=name]
 	@scripts/fuzz $(BUILD)-fuzz $(or $(TIME),60) $(TARGET)
 
 # 77: the host was too busy, and it said so

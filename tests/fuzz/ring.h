@@ -1,48 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the fuzz targets of the ring share: an input that is a program of small steps, and
- * a small virtqueue with both of its sides, in memory exactly as long as it has to be so
- * that a sanitizer sees every byte too many.
+ * What the fuzz targets of the ring share: a small virtqueue with both of its sides, in
+ * memory exactly as long as it has to be so that a sanitizer sees every byte too many.
  */
 #ifndef RING3_TESTS_FUZZ_RING_H
 #define RING3_TESTS_FUZZ_RING_H
 
+#include "input.h"
 #include "ring/device.h"
 #include "ring/virtq.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-/** What must be true whatever the other side does. */
-#define MUST(what) \
-	do { \
-		if (!(what)) \
-			__builtin_trap(); \
-	} while (0)
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-/** The next byte; 0 when there are no more. */
-static inline uint8_t take8(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->at++;
-}
-
-static inline uint16_t take16(struct input *in)
-{
-	uint8_t low = take8(in);
-
-	return (uint16_t)(low | take8(in) << 8);
-}
 
 #define POOL_BASE UINT64_C(0x10000)
 
