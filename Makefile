@@ -16,8 +16,8 @@ help: ## this list
 deps: ## install the packages that are missing (Debian; as root)
 	@scripts/deps
 
-demo: all ## watch an unprivileged process drive an NVMe controller
-	@demo/run $(BUILD)
+demo: all ## watch an unprivileged process drive an NVMe controller: make demo [ISOLATE=1]
+	@demo/run $(if $(ISOLATE),--isolate) $(BUILD)
 
 check: all ## every test: gcc, clang with ASan and UBSan, valgrind, qemu-user (a quarter of an hour)
 	@scripts/check $(BUILD)
