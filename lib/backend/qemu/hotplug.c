@@ -113,6 +113,8 @@ int r3_qemu_hotplug_init(struct r3_qemu *q)
 		rc = watch(q, r3_qmp_fd(q->qmp), EPOLLIN);
 	if (rc == 0 && q->iommu)
 		rc = watch(q, q->iommu->fault_fd, EPOLLIN);
+	if (rc == 0 && q->iommu)
+		rc = watch(q, q->iommu->timer, EPOLLIN);
 	if (rc < 0 || q->bell.sock < 0 || !q->port_express)
 		return rc;
 	rc = watch(q, q->slot_fd, EPOLLIN);

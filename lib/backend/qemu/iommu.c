@@ -14,12 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 /* Faults that one look at the IOMMU takes at most, however fast the device makes them. */
 #define LOOK 8
-/* Lines in the log for them, and in what time. */
-#define LINES    16
-#define LINES_NS (R3_NSEC_PER_SEC)
+/* Lines in the log for those of a second. */
+#define LINES 16
 
 /* Aim the IOMMU's interrupt at an eventfd: by way of the processor, and of the doorbell. */
 static int aim_faults(struct r3_qemu *q)
@@ -54,8 +55,9 @@ int r3_qemu_iommu_open(struct r3_qemu *q)
 	iommu->dimms.link = &q->link;
 	iommu->fault_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	q->iommu = iommu;
-	if (iommu->fault_fd < 0)
-		return r3_error_set(errno, "%s: cannot make an eventfd: %s", q->name,
+	iommu->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (iommu->fault_fd < 0 || iommu->timer < 0)
+		return r3_error_set(errno, "%s: cannot make its descriptors: %s", q->name,
 				    strerror(errno));
 	rc = r3_vtd_open(&iommu->vtd, &q->link, q->ram, R3_QEMU_DMA_FIRST);
 	if (rc == 0)
@@ -79,6 +81,7 @@ void r3_qemu_iommu_close(struct r3_qemu *q)
 		return;
 	r3_vtd_close(&q->iommu->vtd);
 	r3_fd_close(&q->iommu->fault_fd);
+	r3_fd_close(&q->iommu->timer);
 	free(q->iommu->map);
 	free(q->iommu);
 	q->iommu = NULL;
@@ -86,28 +89,42 @@ void r3_qemu_iommu_close(struct r3_qemu *q)
 
 /* ---- faults ---- */
 
-static void say(struct r3_qemu *q, const struct r3_vtd_fault *fault)
+/* What is told in a second is bounded, whoever made the device run wild. */
+static void begin_second(struct r3_qemu *q)
 {
 	struct r3_qemu_iommu *iommu = q->iommu;
 	uint64_t now = r3_clock_now(r3_clock_system());
 
-	if (iommu->lines >= LINES && now - iommu->lines_since < LINES_NS) {
-		iommu->lines_missing++;
+	if (now - iommu->second < R3_NSEC_PER_SEC)
 		return;
-	}
-	if (iommu->lines_missing)
-		r3_log(R3_LOG_WARN, "%s: the IOMMU refused %llu transfers more", q->dev.info.name,
-		       (unsigned long long)iommu->lines_missing);
-	if (now - iommu->lines_since >= LINES_NS) {
-		iommu->lines_since = now;
-		iommu->lines = 0;
-	}
-	iommu->lines++;
-	iommu->lines_missing = 0;
+	if (iommu->taken > LINES)
+		r3_log(R3_LOG_WARN, "%s: the IOMMU refused %u transfers more", q->dev.info.name,
+		       iommu->taken - LINES);
+	iommu->second = now;
+	iommu->taken = 0;
+}
+
+static void say(struct r3_qemu *q, const struct r3_vtd_fault *fault)
+{
+	if (q->iommu->taken > LINES)
+		return;
 	r3_log(R3_LOG_WARN, "%s: the IOMMU refused a %s at %#llx by %02x:%02x.%x: %s (reason %#x)",
 	       q->dev.info.name, fault->read ? "read" : "write", (unsigned long long)fault->address,
 	       fault->source >> 8, fault->source >> 3 & 31, fault->source & 7,
 	       r3_vtd_reason(fault->reason), fault->reason);
+}
+
+/* Look again, though no interrupt will come: now, or when the second is over. */
+static void come_back(struct r3_qemu_iommu *iommu)
+{
+	uint64_t at = iommu->second + R3_NSEC_PER_SEC;
+	struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at / R3_NSEC_PER_SEC),
+					       .tv_nsec = (long)(at % R3_NSEC_PER_SEC)}};
+
+	if (iommu->taken < R3_QEMU_FAULTS_PER_SECOND)
+		eventfd_write(iommu->fault_fd, 1);
+	else
+		timerfd_settime(iommu->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 void r3_qemu_iommu_faults(struct r3_qemu *q)
@@ -117,9 +134,13 @@ void r3_qemu_iommu_faults(struct r3_qemu *q)
 
 	if (!iommu || q->link.lost)
 		return;
-	for (unsigned i = 0; i < LOOK && iommu->nfaults < R3_QEMU_FAULTS; i++) {
+	begin_second(q);
+	for (unsigned i = 0; i < LOOK && iommu->nfaults < R3_QEMU_FAULTS &&
+			     iommu->taken < R3_QEMU_FAULTS_PER_SECOND;
+	     i++) {
 		if (r3_vtd_take_fault(&iommu->vtd, &fault) <= 0)
 			return;
+		iommu->taken++;
 		say(q, &fault);
 		/* the port's, or a stranger's, is not this device's event */
 		if (fault.source >> 8 != q->number || (fault.source & 0xf8) != (q->devfn & 0xf8))
@@ -127,15 +148,16 @@ void r3_qemu_iommu_faults(struct r3_qemu *q)
 		iommu->fault[(iommu->first_fault + iommu->nfaults++) % R3_QEMU_FAULTS] =
 			fault.address;
 	}
-	/* there may be more, whose interrupt has been taken: come back */
-	eventfd_write(iommu->fault_fd, 1);
+	come_back(iommu);
 }
 
 void r3_qemu_iommu_listen(struct r3_qemu *q)
 {
-	eventfd_t count;
+	struct r3_qemu_iommu *iommu = q->iommu;
+	uint64_t count;
 
-	if (q->iommu && eventfd_read(q->iommu->fault_fd, &count) == 0)
+	if (iommu && ((read(iommu->fault_fd, &count, sizeof(count)) > 0) |
+		      (read(iommu->timer, &count, sizeof(count)) > 0)))
 		r3_qemu_iommu_faults(q);
 }
 

@@ -23,6 +23,8 @@ struct r3_qemu;
 
 /** Faults that wait to be told. While so many wait the IOMMU keeps the next, and no others. */
 #define R3_QEMU_FAULTS 16
+/** And taken from the IOMMU in a second. */
+#define R3_QEMU_FAULTS_PER_SECOND 64
 
 struct r3_qemu_map {
 	uint64_t iova, len;
@@ -35,10 +37,11 @@ struct r3_qemu_iommu {
 	struct r3_qemu_map *map; /* by address */
 	unsigned nmaps, room;
 	int fault_fd;                   /* eventfd: something was refused */
+	int timer;                      /* timerfd: look again */
 	uint64_t fault[R3_QEMU_FAULTS]; /* addresses; a ring */
 	unsigned first_fault, nfaults;
-	uint64_t lines_since, lines_missing; /* of the log */
-	unsigned lines;
+	uint64_t second; /* when the current one began, and what was taken in it */
+	unsigned taken;
 };
 
 /** Put it in front of the device, which is found and has no right to the bus yet. */
