@@ -18,6 +18,7 @@
 #define DEFAULT_QUEUES     16u
 #define DEFAULT_QUEUE_SIZE 256u
 #define MOST_QUEUE_SIZE    1024u /* libvhost-user takes no larger ones */
+#define DEFAULT_TIMEOUT    (5 * R3_NSEC_PER_SEC)
 #define HIGHEST_IOVA       ((UINT64_C(1) << 46) - 1)
 
 static struct vuf_device *vuf_of(struct r3_device *dev)
@@ -311,8 +312,8 @@ static int open_kicks(struct vuf_device *vuf)
 	return 0;
 }
 
-int vuf_open_stream(struct r3_stream *stream, const char *name, unsigned queues,
-		    uint16_t queue_size, const struct r3_open_opts *opts, struct r3_device **out)
+int vuf_open_stream(struct r3_stream *stream, const char *name, const struct vuf_keys *keys,
+		    const struct r3_open_opts *opts, struct r3_device **out)
 {
 	struct vuf_device *vuf = calloc(1, sizeof(*vuf));
 	int rc;
@@ -328,11 +329,12 @@ int vuf_open_stream(struct r3_stream *stream, const char *name, unsigned queues,
 	for (unsigned i = 0; i < VUF_QUEUES_MAX; i++)
 		vuf->queue[i].kick = -1;
 	pthread_mutex_init(&vuf->lock, NULL);
-	vuf->queue_size = queue_size;
+	vuf->queue_size = (uint16_t)keys->queue_size;
+	vuf->timeout_ns = keys->timeout_ns;
 	r3_vhost_user_port_open(&vuf->port, stream);
 	rc = open_fds(vuf);
 	if (rc == 0)
-		rc = vuf_greet(vuf, queues);
+		rc = vuf_greet(vuf, (unsigned)keys->queues);
 	if (rc == 0)
 		rc = open_kicks(vuf);
 	if (rc < 0) {
@@ -351,20 +353,23 @@ int vuf_open_stream(struct r3_stream *stream, const char *name, unsigned queues,
 static int vuf_open(const struct r3_address *address, const struct r3_open_opts *opts,
 		    struct r3_device **out)
 {
-	static const char *const known[] = {"queues", "queue-size", NULL};
+	static const char *const known[] = {"queues", "queue-size", "timeout", NULL};
+	struct vuf_keys keys = {DEFAULT_QUEUES, DEFAULT_QUEUE_SIZE, DEFAULT_TIMEOUT};
 	const struct r3_params *rest = &address->rest;
-	uint64_t queues = DEFAULT_QUEUES, size = DEFAULT_QUEUE_SIZE;
 	struct r3_stream *stream;
 	char name[64];
 	int sock, rc = r3_params_check(rest, "vhost-user", known);
 
 	if (rc == 0)
-		rc = r3_params_number(rest, "queues", 1, VUF_QUEUES_MAX, &queues);
+		rc = r3_params_number(rest, "queues", 1, VUF_QUEUES_MAX, &keys.queues);
 	if (rc == 0)
-		rc = r3_params_number(rest, "queue-size", 4, MOST_QUEUE_SIZE, &size);
-	if (rc == 0 && size & (size - 1))
+		rc = r3_params_number(rest, "queue-size", 4, MOST_QUEUE_SIZE, &keys.queue_size);
+	if (rc == 0)
+		rc = r3_params_time(rest, "timeout", R3_NSEC_PER_MSEC, 60 * R3_NSEC_PER_SEC,
+				    &keys.timeout_ns);
+	if (rc == 0 && keys.queue_size & (keys.queue_size - 1))
 		rc = r3_error_set(EINVAL, "vhost-user: queue-size=%u is no power of two",
-				  (unsigned)size);
+				  (unsigned)keys.queue_size);
 	if (rc == 0)
 		rc = r3_socket_connect(rest->head, &sock);
 	if (rc < 0)
@@ -375,12 +380,12 @@ static int vuf_open(const struct r3_address *address, const struct r3_open_opts 
 		return rc;
 	}
 	snprintf(name, sizeof(name), "vhost-user:%s", rest->head);
-	return vuf_open_stream(stream, name, (unsigned)queues, (uint16_t)size, opts, out);
+	return vuf_open_stream(stream, name, &keys, opts, out);
 }
 
 const struct r3_backend r3_vhost_user_backend = {
 	.scheme = "vhost-user",
 	.summary = "a vhost-user-blk back-end: vhost-user:unix:PATH|fd:N"
-		   "[,queues=N][,queue-size=N]",
+		   "[,queues=N][,queue-size=N][,timeout=TIME]",
 	.open = vuf_open,
 };

@@ -17,9 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ANSWER_TIMEOUT (5 * R3_NSEC_PER_SEC)
-/* Of a GET_VRING_BASE, which finishes what is in flight, or a new table of memory. */
-#define DRAIN_TIMEOUT (20 * R3_NSEC_PER_SEC)
+/* More time for GET_VRING_BASE, or a new table of memory, which finish what is in flight. */
+#define DRAIN_TIMES 4u
 
 #define WANTED \
 	(VIRTIO_FEATURE(VHOST_USER_PROTOCOL_F_MQ) | \
@@ -162,18 +161,18 @@ static int receive(struct vuf_device *vuf, uint64_t deadline)
 	}
 }
 
-static uint64_t deadline_of(uint32_t request)
+static uint64_t deadline_of(const struct vuf_device *vuf, uint32_t request)
 {
 	bool drains = request == VHOST_USER_GET_VRING_BASE || request == VHOST_USER_SET_MEM_TABLE ||
 		      request == VHOST_USER_REM_MEM_REG;
 
-	return r3_clock_now(r3_clock_system()) + (drains ? DRAIN_TIMEOUT : ANSWER_TIMEOUT);
+	return r3_clock_now(r3_clock_system()) + vuf->timeout_ns * (drains ? DRAIN_TIMES : 1);
 }
 
 int vuf_ask(struct vuf_device *vuf, struct r3_vhost_user_msg *msg)
 {
 	uint32_t request = msg->header.request;
-	uint64_t deadline = deadline_of(request);
+	uint64_t deadline = deadline_of(vuf, request);
 	bool answered = r3_vhost_user_has_answer(R3_VHOST_USER_FRONTEND, request);
 	int rc;
 

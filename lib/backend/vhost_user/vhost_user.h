@@ -62,6 +62,7 @@ struct vuf_device {
 	int err;   /* the back-end's complaint about any ring */
 	bool complained, complaint_told;
 
+	uint64_t timeout_ns;        /* for an answer, unless it takes longer by its nature */
 	uint64_t offered, protocol; /* features of virtio, and those of the protocol in use */
 	unsigned nqueues;
 	uint16_t queue_size;
@@ -138,9 +139,14 @@ void vuf_space_write(struct vuf_device *vuf, uint64_t off, unsigned width, uint6
 
 /** Interrupt by @vector, if anybody listens. */
 void vuf_raise(struct vuf_device *vuf, unsigned vector);
+/* As said in the address. */
+struct vuf_keys {
+	uint64_t queues, queue_size, timeout_ns;
+};
+
 /** A device at the other end of @stream, which is its own from then on, also when this
  *  fails. */
-int vuf_open_stream(struct r3_stream *stream, const char *name, unsigned queues,
-		    uint16_t queue_size, const struct r3_open_opts *opts, struct r3_device **out);
+int vuf_open_stream(struct r3_stream *stream, const char *name, const struct vuf_keys *keys,
+		    const struct r3_open_opts *opts, struct r3_device **out);
 
 #endif
