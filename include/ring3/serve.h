@@ -52,7 +52,8 @@ enum r3_serve_event_type {
 	R3_SERVE_FREED,         /* memory and descriptors of the client are given back */
 	R3_SERVE_READY,         /* for a client: at first, and after each */
 	R3_SERVE_DEAD,          /* for good: the device could not be made harmless */
-	R3_SERVE_DMA_FAULT,     /* the device was refused a transfer at iova */
+	R3_SERVE_DMA_FAULT,     /* the device was refused a transfer at iova; of these and of
+				   errors the first 64 of each client are told */
 	R3_SERVE_ERROR,         /* the device or its bus reports an error */
 	R3_SERVE_REMOVE_REQUEST,
 	R3_SERVE_REMOVED, /* the device is gone; clients get ENODEV */

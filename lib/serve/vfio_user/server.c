@@ -25,6 +25,9 @@ enum { DOOR = R3_SERVE_PEERS, TIMER, DEVICE };
 #define CLIENT_TURNS 16
 /* How long nobody is accepted when there is no descriptor for it. */
 #define SHUT_NS (100 * R3_NSEC_PER_MSEC)
+/* So many faults and errors of the device are told for each client, who can make as many as it
+ * likes. */
+#define NEWS 64
 
 /* ---- what is told ---- */
 
@@ -149,6 +152,9 @@ static void tell_device_event(struct r3_serve *serve, const struct r3_event *eve
 {
 	struct r3_serve_event told = {.iova = event->detail};
 
+	if (event->type == R3_EVENT_DMA_FAULT || event->type == R3_EVENT_ERROR)
+		if (serve->news++ >= NEWS)
+			return;
 	switch (event->type) {
 	case R3_EVENT_DMA_FAULT:
 		told.type = R3_SERVE_DMA_FAULT;

@@ -73,6 +73,7 @@ struct r3_serve {
 	unsigned nmaps;
 	uint64_t mapped; /* bytes */
 	unsigned fds;
+	unsigned news; /* of its faults and errors */
 	struct r3_serve_irqs irqs;
 };
 

@@ -432,6 +432,24 @@ static void requests_faults_and_errors_are_told(void **state)
 	close(sock);
 }
 
+static void a_client_fills_nobodys_log_with_faults(void **state)
+{
+	struct rig *rig = *state;
+
+	for (unsigned client = 0; client < 2; client++) {
+		int sock = rig_client(rig);
+		unsigned told = rig_told(rig, R3_SERVE_DMA_FAULT);
+
+		for (unsigned i = 0; i < 200; i++) {
+			fake_device_event(rig->fake, R3_EVENT_DMA_FAULT, i);
+			rig_run(rig);
+		}
+		assert_int_equal(rig_told(rig, R3_SERVE_DMA_FAULT) - told, 64);
+		close(sock);
+		rig_run(rig);
+	}
+}
+
 /* ---- filters ---- */
 
 static void a_filters_region_is_never_mapped(void **state)
@@ -476,6 +494,7 @@ int main(void)
 		TEST(a_device_that_goes_is_told_of),
 		TEST(a_device_that_goes_unasked_is_noticed),
 		TEST(requests_faults_and_errors_are_told),
+		TEST(a_client_fills_nobodys_log_with_faults),
 		cmocka_unit_test(a_filters_region_is_never_mapped),
 	};
 
