@@ -3,6 +3,7 @@
 #include "backend/vfio_user/backend.h"
 #include "backend/vfio_user/vfio_user.h"
 #include "util/fd.h"
+#include "util/kept_text.h"
 #include "util/socket.h"
 
 #include <ring3/error.h>
@@ -160,8 +161,12 @@ int r3_vfio_user_open_stream(struct r3_stream *stream, const char *name, unsigne
 			     const struct r3_open_opts *opts, struct r3_device **out)
 {
 	struct r3_vfio_user *v = NULL;
-	int rc = create(stream, name, timeout_ms, opts, &v);
+	struct r3_kept_text text;
+	int rc;
 
+	/* what a server does not have is asked for, too */
+	r3_error_keep(&text);
+	rc = create(stream, name, timeout_ms, opts, &v);
 	if (rc < 0)
 		return rc;
 	rc = r3_vfio_user_hello(v);
@@ -180,6 +185,7 @@ int r3_vfio_user_open_stream(struct r3_stream *stream, const char *name, unsigne
 		/* whoever talks nonsense, or hangs up, has no device for us */
 		return r3_error_prefix(rc == -EPROTO || rc == -EPIPE ? -ENODEV : rc, "%s", name);
 	}
+	r3_error_put_back(&text);
 	*out = &v->dev;
 	return 0;
 }

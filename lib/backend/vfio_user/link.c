@@ -285,8 +285,10 @@ static int receive(struct r3_vfio_user_link *link, struct r3_vfio_user_side *sid
 		return say_lost(link);
 	if (n == -EAGAIN)
 		return 0;
-	if (n <= 0)
-		return n ? lose(link, -n, r3_error_text()) : lose(link, EPIPE, ENDED);
+	if (n == 0 || n == -ECONNRESET) /* the latter where it has not read all */
+		return lose(link, EPIPE, ENDED);
+	if (n < 0)
+		return lose(link, -n, r3_error_text());
 	n = take_messages(link, side);
 	return n < 0 ? n : 1;
 }

@@ -5,17 +5,19 @@
  * SIGBUS, and a file that can shrink may end there later.
  */
 #include "backend/vfio_user/vfio_user.h"
+#include "mem/stranger.h"
 #include "util/fd.h"
-#include "util/item.h"
+#include "util/kept_text.h"
 
 #include <ring3/error.h>
 #include <ring3/log.h>
 
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/pci_regs.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 /* ---- what configuration space knows of BARs ---- */
 
@@ -49,15 +51,16 @@ int r3_vfio_user_find_bars(struct r3_vfio_user *v)
 
 /* ---- what can be mapped ---- */
 
-/* Sealed, or sealed by us, or no file: a device's memory has no end that moves. */
+/* Memory that is sealed, or that we may seal; or no file at all, but a device's memory, whose
+ * end does not move. Its descriptor is the device's file, or one that VFIO made of nothing. */
 static bool stays(int fd, const struct stat *st)
 {
-	int seals;
+	struct r3_mem_file file;
+	struct statfs fs;
 
-	if (!S_ISREG(st->st_mode))
-		return S_ISCHR(st->st_mode) || (st->st_mode & S_IFMT) == 0;
-	seals = fcntl(fd, F_GET_SEALS);
-	return seals >= 0 && (seals & F_SEAL_SHRINK || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	if (S_ISCHR(st->st_mode) || (fstatfs(fd, &fs) == 0 && fs.f_type == ANON_INODE_FS_MAGIC))
+		return true;
+	return r3_mem_inspect(fd, &file) == 0 && r3_mem_seal(fd, &file) == 0;
 }
 
 /* Why @info cannot be mapped as it says; NULL: it can. */
@@ -184,23 +187,19 @@ static int ask(struct r3_vfio_user *v, unsigned index, struct r3_vfio_user_call 
 	return rc;
 }
 
-int r3_vfio_user_region_info(struct r3_device *dev, unsigned index, struct r3_region_info *info)
+static int find(struct r3_vfio_user *v, unsigned index, struct r3_region_info *info)
 {
-	struct r3_vfio_user *v = r3_vfio_user_of(dev);
 	unsigned char reply[R3_VFIO_USER_ARGSZ_MAX];
 	struct r3_vfio_user_sparse sparse = {.n = 0};
 	struct r3_vfio_user_call call;
 	struct vfio_region_info said;
-	int rc = ask(v, index, &call, reply, &said), nsparse = 0;
+	int rc = ask(v, index, &call, reply, &said), nsparse;
 
 	if (rc == -EINVAL)
 		return 0; /* it knows no such region */
 	if (rc < 0)
 		return r3_error_prefix(rc, "%s", v->name);
-	if (said.flags & VFIO_REGION_INFO_FLAG_CAPS && said.argsz <= R3_VFIO_USER_ARGSZ_MAX)
-		nsparse = r3_vfio_user_sparse(&call.msg, &said, &sparse);
-	else if (said.argsz > R3_VFIO_USER_ARGSZ_MAX)
-		nsparse = 1; /* it says more of it than anybody reads: not mapped */
+	nsparse = r3_vfio_user_sparse(&call.msg, &said, &sparse);
 	if (nsparse < 0) {
 		r3_stream_close_fds(call.fds, call.msg.nfds);
 		return r3_vfio_user_checked(v, nsparse);
@@ -217,5 +216,18 @@ int r3_vfio_user_region_info(struct r3_device *dev, unsigned index, struct r3_re
 		rc = r3_vfio_user_find_kicks(v, index, info->size);
 	if (rc < 0 && info->close_fd)
 		r3_fd_close(&info->fd);
+	return rc;
+}
+
+int r3_vfio_user_region_info(struct r3_device *dev, unsigned index, struct r3_region_info *info)
+{
+	struct r3_kept_text text;
+	int rc;
+
+	/* what can be done without may fail on the way */
+	r3_error_keep(&text);
+	rc = find(r3_vfio_user_of(dev), index, info);
+	if (rc == 0)
+		r3_error_put_back(&text);
 	return rc;
 }

@@ -8,6 +8,7 @@
 static void what_the_server_says_becomes_the_device(void **state)
 {
 	const struct r3_device_info *info;
+	struct r3_region *region;
 
 	rig_open();
 	info = r3_device_get_info(rig.dev);
@@ -17,6 +18,11 @@ static void what_the_server_says_becomes_the_device(void **state)
 	assert_int_equal(info->nirqs[1], 32);
 	assert_int_equal(info->nirqs[2], 64);
 	assert_memory_equal(info->address, "vfio-user:fd:", 13);
+	/* what the server refused on the way is no failure */
+	r3_error_set(EIO, "of another call");
+	assert_int_equal(r3_device_region(rig.dev, 2, &region), 0);
+	assert_true(rig.server.seen[VFIO_USER_DEVICE_GET_REGION_IO_FDS] > 0);
+	assert_string_equal(r3_error_text(), "of another call");
 	assert_int_equal(rig_region(0)->size, 16384);
 	assert_int_equal(rig_region(0)->flags,
 			 R3_REGION_READ | R3_REGION_WRITE | R3_REGION_64BIT | R3_REGION_PREFETCH);

@@ -108,6 +108,21 @@ static void none(void **state)
 	rig_text_has("another client");
 }
 
+/* It closes what it has not read. */
+static void none_and_no_ears(void **state)
+{
+	struct r3_device *dev;
+	char address[64];
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(write(ends[0], "x", 1), 1); /* unread in one way, reset in the other */
+	snprintf(address, sizeof(address), "vfio-user:fd:%d", ends[0]);
+	close(ends[1]);
+	assert_int_equal(r3_device_open(address, NULL, &dev), -EBUSY);
+	close(ends[0]);
+}
+
 static bool say_nothing(struct fake_server *server, const struct r3_vfio_user_msg *msg, int *fds)
 {
 	return true;
@@ -464,6 +479,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(first_words),
 		RIG_TEST(none),
+		RIG_TEST(none_and_no_ears),
 		RIG_TEST(never_any),
 		RIG_TEST(a_twin_that_is_no_socket),
 		RIG_TEST(what_device_it_is),
