@@ -154,10 +154,14 @@ void r3_qemu_iommu_faults(struct r3_qemu *q)
 void r3_qemu_iommu_listen(struct r3_qemu *q)
 {
 	struct r3_qemu_iommu *iommu = q->iommu;
+	bool interrupted, later;
 	uint64_t count;
 
-	if (iommu && ((read(iommu->fault_fd, &count, sizeof(count)) > 0) |
-		      (read(iommu->timer, &count, sizeof(count)) > 0)))
+	if (!iommu)
+		return;
+	interrupted = read(iommu->fault_fd, &count, sizeof(count)) > 0;
+	later = read(iommu->timer, &count, sizeof(count)) > 0;
+	if (interrupted || later)
 		r3_qemu_iommu_faults(q);
 }
 
