@@ -113,9 +113,10 @@ def holds(broker):
 
 
 def grown(before, after):
-    return [f'{name} has {have[what]} {what}, and had {before[name][what]}'
+    none = dict.fromkeys(GROWTH, 0)
+    return [f'{name} has {have[what]} {what}, and had {before.get(name, none)[what]}'
             for name, have in after.items() for what, most in GROWTH.items()
-            if have[what] > before[name][what] + most]
+            if have[what] > before.get(name, none)[what] + most]
 
 
 def kill_drivers(args, dice):
@@ -166,6 +167,7 @@ def kill_brokers(args, dice):
             broker.popen.kill()
             status, err = load.end()
             assert status == 0 and load.lost_ns, f'the driver ended with {status}: {err}'
+            assert load.reaped >= load.submitted, 'not all that was in flight came back'
             told.append(load.lost_ns - killed)
             print(f'{n + 1}: {load.mode}, told after {told[-1] / 1e6:.1f} ms')
             broker.popen.wait()
