@@ -10,9 +10,8 @@
 
 int main(int argc, char **argv)
 {
-	const struct r3_block_opts opts = {.size = sizeof(opts)};
 	unsigned char wrote[1536], read[1536];
-	struct r3_device *dev = NULL;
+	struct r3_device *dev;
 	struct r3_block *disk = NULL;
 	struct r3_blkq *queue = NULL;
 	int rc;
@@ -22,10 +21,9 @@ int main(int argc, char **argv)
 	rc = r3_device_open(argc > 1 ? argv[1] : "qemu:edu", NULL, &dev);
 	if (rc < 0)
 		goto out;
-	rc = edu_disk.attach_block(dev, &opts, &disk);
+	rc = r3_block_attach(dev, &edu_disk, NULL, &disk); /* the device is the disk's now */
 	if (rc < 0)
 		goto out;
-	dev = NULL; /* the disk's from here on */
 	rc = r3_blkq_open(disk, NULL, &queue);
 	if (rc < 0)
 		goto out;
@@ -41,6 +39,5 @@ out:
 		printf("%s: wrote and read %zu bytes\n", r3_block_name(disk), sizeof(read));
 	r3_blkq_close(queue);
 	r3_block_close(disk);
-	r3_device_close(dev);
 	return rc < 0;
 }

@@ -97,8 +97,6 @@ static void test_nothing_gets_out(void **state)
 	const struct sandbox box = driver_box();
 	unsigned out = 0, killed = 0;
 
-	if (sandbox_watcher())
-		skip(); /* there is no filter then, and that is reported */
 	for (const struct escape *e = escapes; e->name; e++) {
 		int status = try_out(e, sandbox_enter, &box);
 
@@ -121,7 +119,7 @@ static void test_the_rest_holds_without_the_filter(void **state)
 	struct sandbox box = driver_box();
 	unsigned out = 0, tried = 0;
 
-	if (geteuid() != 0 || sandbox_watcher() || !has_landlock())
+	if (geteuid() != 0 || !has_landlock())
 		skip();
 	for (const struct escape *e = escapes; e->name; e++) {
 		if (!e->twice)
@@ -185,5 +183,9 @@ int main(void)
 		cmocka_unit_test(test_attempts_work_outside),
 	};
 
+	if (sandbox_watcher()) {
+		printf("%s: there is no filter then, which is reported\n", sandbox_watcher());
+		return 77;
+	}
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""install.py BUILD SOURCE_ROOT [qemu] [tool] [plugin]: what is installed to a DESTDIR is enough to
-build a driver and a program outside the tree, with pkg-config only, and to run them
-against a QEMU where that is built; so are the ring3 command and the nbdkit plugin, where they
-are."""
+"""install.py BUILD SOURCE_ROOT [qemu] [tool] [plugin] [host]: what is installed to a DESTDIR is
+enough to build a driver and a program outside the tree, with pkg-config only, and to run them
+against a QEMU where that is built, the driver in r3-host, too; so are the ring3 command and the
+nbdkit plugin, where they are."""
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,10 +19,33 @@ def run(cmd, **kwargs):
     return done.stdout
 
 
+def serving(stack, command):
+    """Start what serves until it is told to end, and wait until it says that it does."""
+    popen = stack.enter_context(subprocess.Popen(command, text=True, stdout=subprocess.PIPE))
+    stack.callback(popen.kill)
+    if not popen.stdout.readline():
+        sys.exit(f'{command[0]}: exit {popen.wait()}')
+
+
+def isolated(found, outside):
+    """The driver that was built outside, in a process of its own: what is read through it."""
+    device, disk = (os.path.join(outside, name) for name in ('device', 'disk'))
+    with contextlib.ExitStack() as stack:
+        serving(stack, [os.path.join(found['ring3'], 'ring3'), 'serve', 'qemu:edu', '--listen',
+                        f'unix:{device}', '--log-level', 'error'])
+        serving(stack, [os.path.join(found['r3-host'], 'r3-host'), '--device',
+                        f'vfio-user:unix:{device}', '--serve', f'vhost-user:unix:{disk}',
+                        '--driver-file', os.path.join(outside, 'edu_disk.so')])
+        env = dict(os.environ, LD_LIBRARY_PATH=found['libring3.so.0'])
+        return run([os.path.join(outside, 'embed_epoll'), f'vhost-user:unix:{disk}'],
+                   env=env).strip()
+
+
 def main(build, source, *built):
     names = ['libring3.so.0', 'ring3.pc', 'ring3.h', 'version.h', 'ring3.1']
     names += ['ring3'] if 'tool' in built else []
     names += ['nbdkit-ring3-plugin.so'] if 'plugin' in built else []
+    names += ['r3-host', 'nvme.so', 'virtio-blk.so', 'r3-host.8'] if 'host' in built else []
     with tempfile.TemporaryDirectory() as root:
         run(['meson', 'install', '-C', build, '--no-rebuild', '--destdir', root])
         found = {}
@@ -40,7 +64,7 @@ def main(build, source, *built):
         if 'qemu' in built:
             print(run([os.path.join(outside, 'embed')], env=env).strip())
         symbols = run(['nm', '-D', os.path.join(outside, 'edu_disk.so')])
-        if ' edu_disk\n' not in symbols:
+        if ' r3_driver\n' not in symbols:
             sys.exit('edu_disk.so does not export its driver')
         # so are the examples of embedding, with nothing but the installed headers and library
         loops = {'epoll': 'ring3'}
@@ -58,6 +82,8 @@ def main(build, source, *built):
         # the installed command finds its library and its plugin by itself
         del env['LD_LIBRARY_PATH']
         print(run([os.path.join(found['ring3'], 'ring3'), 'version'], env=env).strip())
+        if 'host' in built and 'qemu' in built:
+            print(isolated(found, outside))
         if 'plugin' not in built:
             return
         size = run([os.path.join(found['ring3'], 'ring3'), 'run', 'null:1G', '--export',

@@ -23,7 +23,7 @@ def main(root):
             if not os.path.exists(os.path.join(root, os.path.dirname(page), link)):
                 print(f'{page}: links to {link}, which does not exist')
                 bad += 1
-        for path in re.findall(r'`((?:lib|drivers|tests|tools|export|examples|demo|docs|bench|'
+        for path in re.findall(r'`((?:lib|drivers|host|man|tests|tools|export|examples|demo|docs|bench|'
                                r'include)/[\w./-]*)`', text):
             if not os.path.exists(os.path.join(root, path)):
                 print(f'{page}: names {path}, which does not exist')
