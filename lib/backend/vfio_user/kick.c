@@ -5,6 +5,7 @@
  * is not ordered with messages.
  */
 #include "backend/vfio_user/vfio_user.h"
+#include "util/eventfd.h"
 
 #include <ring3/error.h>
 #include <ring3/log.h>
@@ -12,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,17 +29,12 @@ struct r3_vfio_user_kicks {
 	} kick[];
 };
 
-/* A pipe could kill us, a file could be anybody's, and all but an eventfd could block. */
+/* And one that does not wait where it is full. */
 static bool is_eventfd(int fd)
 {
-	char path[64], what[64];
-	ssize_t n;
 	int flags = fcntl(fd, F_GETFL);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, what, sizeof(what) - 1);
-	what[n > 0 ? n : 0] = '\0';
-	return !strcmp(what, "anon_inode:[eventfd]") && flags >= 0 &&
+	return r3_is_eventfd(fd) && flags >= 0 &&
 	       (flags & O_NONBLOCK || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
 }
 

@@ -7,6 +7,7 @@
  * what the device raised meanwhile is lost.
  */
 #include "serve/vfio_user/server.h"
+#include "util/eventfd.h"
 #include "util/fd.h"
 #include "util/kept_text.h"
 
@@ -15,24 +16,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-/* Whoever writes 8 bytes there is not to wait, nor to spoil a file. An eventfd is a kernel
- * object without a file system; what else is one takes no such write. */
+/* Whoever writes 8 bytes there is not to wait, nor to spoil a file. */
 static int check_eventfds(const struct r3_serve *serve, const int *fds, unsigned n)
 {
-	struct statfs fs;
-
 	for (unsigned i = 0; i < n; i++)
-		if (fstatfs(fds[i], &fs) || fs.f_type != ANON_INODE_FS_MAGIC ||
-		    write(fds[i], &(uint64_t){UINT64_MAX}, sizeof(uint64_t)) != -1 ||
-		    errno != EINVAL)
+		if (!r3_is_eventfd(fds[i]))
 			return r3_error_set(EINVAL,
 					    "%s: descriptor %u for an interrupt is no "
 					    "eventfd",

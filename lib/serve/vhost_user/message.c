@@ -5,13 +5,13 @@
  * that the front-end says after them.
  */
 #include "serve/vhost_user/vhost_user.h"
+#include "util/eventfd.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <ring3/error.h>
 #include <ring3/log.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- queues ---- */
 
@@ -125,11 +125,7 @@ static int set_enable(struct r3_serve_block *serve, const struct vhost_user_vrin
  * is the front-end's, too. An eventfd only does when it is full. */
 static int check_eventfd(int fd)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || (st.st_mode & S_IFMT))
-		return r3_error_set(EINVAL, "a descriptor that is no eventfd");
-	return 0;
+	return r3_is_eventfd(fd) ? 0 : r3_error_set(EINVAL, "a descriptor that is no eventfd");
 }
 
 static int take_kick(struct r3_serve_block *serve, struct vub_queue *q)
