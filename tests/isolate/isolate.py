@@ -66,6 +66,9 @@ class TestCase(harness.TestCase):
         return user
 
 
+may_look = unittest.skipUnless(os.getuid() == 0, 'only root may look into them')
+
+
 class Shut(TestCase):
     """What is left to each of the three."""
 
@@ -123,6 +126,25 @@ class Shut(TestCase):
         self.assertEqual(status, 0)
         self.assertRegex(errors, r'\Aring3: warn: not fully isolated: uid \([^\n]*\n\Z')
 
+    def test_nobody_looks_into_them(self):
+        """Not even another process of the same user, which one of the others may become."""
+        run = self.start(**self.as_ordinary_user())
+        pids = [process['pid'] for process in run.ready().values()]
+        script = ('import os, sys\n'
+                  'for pid in sys.argv[1:]:\n'
+                  '    for what in "mem", "environ", "fd/0":\n'
+                  '        try:\n'
+                  '            open(f"/proc/{pid}/{what}", "rb")\n'
+                  '            print(pid, what)\n'
+                  '        except PermissionError:\n'
+                  '            pass\n')
+        looked = subprocess.run(['/usr/bin/python3', '-c', script, *map(str, pids)],
+                                capture_output=True, text=True, timeout=harness.TIMEOUT,
+                                **self.as_ordinary_user())
+        self.assertEqual((looked.returncode, looked.stdout, looked.stderr), (0, '', ''))
+        self.assertEqual(run.end()[0], 0)
+
+    @may_look
     def test_the_driver_holds_its_manifest(self):
         run = self.start()
         driver = run.ready()['driver']
@@ -139,6 +161,7 @@ class Shut(TestCase):
                 self.assertRegex(what, r'\A(socket|pipe|anon_inode):|\A/memfd:', manifest[fd])
         run.end()
 
+    @may_look
     def test_nobody_holds_a_file(self):
         run = self.start()
         # what whoever starts it has open is not for the three
@@ -158,6 +181,7 @@ class Shut(TestCase):
             self.assertEqual(os.listdir(f'/proc/{pid}/root'), [], role)
         run.end()
 
+    @may_look
     def test_inherited_descriptors_stay_outside(self):
         with open(harness.RING3, 'rb') as file:
             run = self.start(pass_fds=[file.fileno()])
