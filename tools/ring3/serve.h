@@ -8,6 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct args;
+
+/** The command. Where it is not built in: EOPNOTSUPP. */
+int serve_run(const struct args *args);
+
 /* ---- events ---- */
 
 /** Events as lines of JSON. The server itself logs what is worth a warning. */
