@@ -11,8 +11,10 @@
 #define CAP_ISR    0x50u
 #define CAP_CONFIG 0x60u
 #define CAP_NOTIFY 0x70u
+#define CAP_MSIX   0x90u
 
-#define COMMAND_BITS (PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE)
+#define COMMAND_BITS \
+	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE)
 
 static void add_cap(struct vuf_device *vuf, unsigned at, unsigned next, uint8_t type, uint32_t off,
 		    uint32_t len)
@@ -48,17 +50,23 @@ void vuf_space_init(struct vuf_device *vuf)
 	space[PCI_CAPABILITY_LIST] = CAP_COMMON;
 	r3_item_put_le(mask + PCI_COMMAND, 2, COMMAND_BITS);
 	r3_item_put_le(mask + PCI_BASE_ADDRESS_0, 8, ~(uint64_t)(VUF_BAR_SIZE - 1));
+	r3_item_put_le(mask + PCI_BASE_ADDRESS_2, 4, ~(uint32_t)(VUF_MSIX_SIZE - 1));
 	mask[PCI_INTERRUPT_LINE] = 0xff;
 	add_cap(vuf, CAP_COMMON, CAP_ISR, VIRTIO_PCI_CAP_COMMON_CFG, VUF_COMMON,
 		VIRTIO_PCI_COMMON_LEN_1_0);
 	add_cap(vuf, CAP_ISR, CAP_CONFIG, VIRTIO_PCI_CAP_ISR_CFG, VUF_ISR, 1);
 	add_cap(vuf, CAP_CONFIG, CAP_NOTIFY, VIRTIO_PCI_CAP_DEVICE_CFG, VUF_CONFIG,
 		vuf->config_len);
-	add_cap(vuf, CAP_NOTIFY, 0, VIRTIO_PCI_CAP_NOTIFY_CFG, VUF_NOTIFY,
+	add_cap(vuf, CAP_NOTIFY, CAP_MSIX, VIRTIO_PCI_CAP_NOTIFY_CFG, VUF_NOTIFY,
 		vuf->nqueues * VUF_MULTIPLIER);
+	/* whose table is nobody's to write: eventfds are bound in its place */
+	space[CAP_MSIX] = PCI_CAP_ID_MSIX;
+	r3_item_put_le(space + CAP_MSIX + PCI_MSIX_FLAGS, 2, vuf->nqueues); /* less one */
+	r3_item_put_le(space + CAP_MSIX + PCI_MSIX_TABLE, 4, R3_REGION_BAR2);
+	r3_item_put_le(space + CAP_MSIX + PCI_MSIX_PBA, 4, VUF_PBA | R3_REGION_BAR2);
 }
 
-/* The BAR stays where it is. */
+/* The BARs stay where they are. */
 void vuf_space_reset(struct vuf_device *vuf)
 {
 	memset(vuf->space + PCI_COMMAND, 0, 2);

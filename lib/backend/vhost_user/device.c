@@ -39,6 +39,8 @@ static int vuf_region_info(struct r3_device *dev, unsigned index, struct r3_regi
 		info->size = sizeof(vuf_of(dev)->space);
 	else if (index == R3_REGION_BAR0)
 		info->size = VUF_BAR_SIZE;
+	else if (index == R3_REGION_BAR2)
+		info->size = VUF_MSIX_SIZE;
 	info->flags = R3_REGION_READ | R3_REGION_WRITE;
 	if (index == R3_REGION_BAR0)
 		info->flags |= R3_REGION_64BIT;
@@ -61,15 +63,18 @@ static bool kick(struct vuf_device *vuf, unsigned index, uint64_t off, unsigned 
 static void access_item(struct vuf_device *vuf, unsigned index, uint64_t off, void *item,
 			unsigned width, bool write)
 {
-	bool config = index == R3_REGION_CONFIG;
+	uint64_t value = write ? r3_item_get(item, width) : 0;
 
-	if (write && config)
-		vuf_space_write(vuf, off, width, r3_item_get(item, width));
-	else if (write)
-		vuf_write(vuf, off, width, r3_item_get(item, width));
-	else
-		r3_item_put(item, width,
-			    config ? vuf_space_read(vuf, off, width) : vuf_read(vuf, off, width));
+	if (index == R3_REGION_CONFIG && write)
+		vuf_space_write(vuf, off, width, value);
+	else if (index == R3_REGION_CONFIG)
+		value = vuf_space_read(vuf, off, width);
+	else if (index == R3_REGION_BAR0 && write)
+		vuf_write(vuf, off, width, value);
+	else if (index == R3_REGION_BAR0)
+		value = vuf_read(vuf, off, width);
+	if (!write)
+		r3_item_put(item, width, value);
 }
 
 static int vuf_rw(struct r3_device *dev, unsigned index, uint64_t off, void *data, uint8_t width,
@@ -162,8 +167,11 @@ static int vuf_dma_map(struct r3_device *dev, struct r3_mem *mem, uint64_t off, 
 		       unsigned prot, struct r3_dma_extent *extent, unsigned *n)
 {
 	struct vuf_device *vuf = vuf_of(dev);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	int rc;
 
+	if (!len || (off | len | extent[0].iova) & (page - 1))
+		return r3_error_set(EINVAL, "%s: memory is mapped by whole pages", vuf->name);
 	pthread_mutex_lock(&vuf->lock);
 	rc = vuf_map(vuf, mem, off, extent[0].iova, len);
 	pthread_mutex_unlock(&vuf->lock);

@@ -30,6 +30,9 @@
 #define VUF_NOTIFY     0x3000u
 #define VUF_MULTIPLIER 4u
 #define VUF_PAGE       0x1000u
+/* BAR2 is the table of MSI-X, and its pending bits. */
+#define VUF_MSIX_SIZE 0x1000u
+#define VUF_PBA       0x0800u
 
 struct vuf_queue {
 	int kick; /* an eventfd of ours for the queue's life */
