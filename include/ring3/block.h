@@ -19,6 +19,7 @@
 
 #include <ring3/api.h>
 #include <ring3/device.h>
+#include <ring3/mem.h>
 #include <ring3/sg.h>
 
 R3_BEGIN
@@ -116,6 +117,15 @@ R3_API struct r3_device *r3_block_device(const struct r3_block *block);
  *  memory too; it is bounced. Errors: ENOMEM. */
 R3_API int r3_block_alloc(struct r3_block *block, size_t len, void **out);
 R3_API void r3_block_free(struct r3_block *block, void *ptr); /* NULL is allowed */
+
+/** Let the device transfer to and from @mem without copies too, as it does with memory of
+ *  r3_block_alloc(): for memory of another process. Costs a system call or more, and one of
+ *  a bounded number of places. With no request in flight, and no other thread submitting.
+ *  Errors: EOPNOTSUPP the device reaches no memory of others: it is bounced, as before;
+ *  ENOSPC; ENODEV. */
+R3_API int r3_block_lend(struct r3_block *block, struct r3_mem *mem);
+/** When this returns the device cannot reach @mem any more. What was not lent is left alone. */
+R3_API void r3_block_take_back(struct r3_block *block, struct r3_mem *mem);
 
 enum r3_block_event_type {
 	R3_BLOCK_EVENT_GEOMETRY = 1, /* limits changed: read them again */

@@ -33,7 +33,8 @@ struct r3_block_ops {
 	/** NULL: any memory does. */
 	int (*alloc)(struct r3_block *block, size_t len, void **out);
 	void (*free)(struct r3_block *block, void *ptr);
-	struct r3_device *(*device)(const struct r3_block *block); /* may be NULL */
+	/** May be NULL. Else the memory of requests is loaded by dma.h for that device. */
+	struct r3_device *(*device)(const struct r3_block *block);
 
 	/** opts->depth is set and within max_depth. Fill *out, a struct that begins with
 	 *  struct r3_blkq, allocated by the provider; the class initialises that part.

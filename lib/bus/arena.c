@@ -168,12 +168,42 @@ void r3_device_drop_arena(struct r3_device *dev)
 	dev->arena = NULL;
 }
 
+static bool lent_iova(const struct r3_device *dev, const void *ptr, uint64_t *iova, uint64_t *left)
+{
+	for (unsigned i = 0; i < dev->nlent; i++) {
+		const struct r3_device_lent *lent = &dev->lent[i];
+		uint64_t off = (uint64_t)((uintptr_t)ptr - (uintptr_t)lent->base);
+
+		if (off >= lent->extent.len)
+			continue;
+		*iova = lent->extent.iova + off;
+		*left = lent->extent.len - off;
+		return true;
+	}
+	return false;
+}
+
+void r3_device_drop_lent(struct r3_device *dev, unsigned i)
+{
+	struct r3_device_lent lent = dev->lent[i];
+	int rc;
+
+	dev->lent[i] = dev->lent[--dev->nlent];
+	rc = dev->ops->dma_unmap(dev, lent.extent.iova, lent.extent.len);
+	/* What a live device may still write must stay memory, and nobody else's. */
+	if (rc == 0 || r3_device_gone(dev))
+		r3_mem_unref(lent.mem);
+	else
+		r3_log(R3_LOG_ERROR, "%s: lent memory cannot be taken back: %s", dev->info.name,
+		       r3_error_text());
+}
+
 bool r3_device_iova(const struct r3_device *dev, const void *ptr, uint64_t *iova, uint64_t *left)
 {
 	uint64_t off = (uint64_t)((uintptr_t)ptr - (uintptr_t)dev->arena_base);
 
 	if (off >= dev->arena_len)
-		return false;
+		return lent_iova(dev, ptr, iova, left);
 	/* one extent almost always; their lengths add up to arena_len */
 	const struct r3_dma_extent *extent = dev->arena_extent;
 	for (; off >= extent->len; extent++)

@@ -85,6 +85,8 @@ void r3_device_close(struct r3_device *dev)
 		stop_dma(dev, R3_QUIESCE_DMA, &proved);
 	for (unsigned i = 0; i < R3_REGION_MAX; i++)
 		r3_device_drop_region(dev, i);
+	while (dev->nlent)
+		r3_device_drop_lent(dev, dev->nlent - 1);
 	r3_device_drop_arena(dev);
 
 	char *address = dev->address;

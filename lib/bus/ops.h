@@ -140,6 +140,14 @@ struct r3_bus_ops {
 /* Of the addresses that are ours to choose, so that a descriptor full of zeroes faults. */
 #define R3_DEVICE_LOWEST_IOVA (UINT64_C(1) << 20)
 
+/** Memory of others that the device reaches besides its arena, as one run of addresses. */
+struct r3_device_lent {
+	struct r3_mem *mem;
+	unsigned char *base;
+	struct r3_dma_extent extent;
+};
+#define R3_DEVICE_LENT 32
+
 /** The part of a device that every carrier has; a carrier embeds it first. */
 struct r3_device {
 	const struct r3_bus_ops *ops;
@@ -157,6 +165,8 @@ struct r3_device {
 	uint64_t arena_len;
 	struct r3_dma_extent arena_extent[R3_DEVICE_ARENA_EXTENTS];
 	unsigned arena_extents;
+	struct r3_device_lent lent[R3_DEVICE_LENT];
+	unsigned nlent;
 	struct r3_dma_map *dma_foreign; /* loaded maps with device addresses of their own */
 	struct r3_irq_set *irq;         /* at most one */
 };
@@ -208,9 +218,12 @@ int r3_device_alive(struct r3_device *dev);
 /** Pass an operation's @rc through; on -ENODEV mark the device gone. */
 int r3_device_answer(struct r3_device *dev, int rc);
 
-/** The device address of @ptr in the device's arena, and in *left the bytes from it on
- *  that are contiguous for the device. False when @ptr is not in the arena. */
+/** The device address of @ptr in the device's arena or in memory lent to it, and in *left
+ *  the bytes from it on that are contiguous for the device. False when it is in neither. */
 bool r3_device_iova(const struct r3_device *dev, const void *ptr, uint64_t *iova, uint64_t *left);
+
+/** Take lent[i] back. */
+void r3_device_drop_lent(struct r3_device *dev, unsigned i);
 
 /** Mark the device gone, once, from whichever operation notices. */
 void r3_device_set_gone(struct r3_device *dev);

@@ -4,6 +4,7 @@
  * operations.
  */
 #include "class/limits.h"
+#include "dma/map.h"
 #include "util/kept_text.h"
 
 #include <ring3/driver.h>
@@ -98,6 +99,24 @@ void r3_block_free(struct r3_block *block, void *ptr)
 		block->ops->free(block, ptr);
 	else
 		free(ptr);
+}
+
+/* Whoever has a device loads its requests' memory for it. */
+int r3_block_lend(struct r3_block *block, struct r3_mem *mem)
+{
+	struct r3_device *dev = r3_block_device(block);
+
+	if (!dev)
+		return r3_error_set(EOPNOTSUPP, "%s: it transfers nothing itself", block->name);
+	return r3_device_answer(dev, r3_dma_lend(dev, mem));
+}
+
+void r3_block_take_back(struct r3_block *block, struct r3_mem *mem)
+{
+	struct r3_device *dev = r3_block_device(block);
+
+	if (dev)
+		r3_dma_take_back(dev, mem);
 }
 
 int r3_block_fd(const struct r3_block *block)

@@ -8,8 +8,12 @@
  * Where the addresses are ours to choose, they are taken from the top of the
  * device's windows, away from the arena. dev->dma_foreign lists those in use; like
  * all operations of a carrier, this is for the thread of the device's handle.
+ *
+ * Memory that is lent is mapped once, for as long as it is, and all loads find it.
  */
 #include "dma/map.h"
+#include <errno.h>
+#include <ring3/error.h>
 #include <string.h>
 
 static bool overlaps(const struct r3_dma_extent *e, uint64_t first, uint64_t last)
@@ -24,6 +28,9 @@ static const struct r3_dma_extent *obstacle(const struct r3_device *dev, uint64_
 	for (unsigned i = 0; i < dev->arena_extents; i++)
 		if (overlaps(&dev->arena_extent[i], first, last))
 			return &dev->arena_extent[i];
+	for (unsigned i = 0; i < dev->nlent; i++)
+		if (overlaps(&dev->lent[i].extent, first, last))
+			return &dev->lent[i].extent;
 	for (const struct r3_dma_map *map = dev->dma_foreign; map; map = map->next)
 		for (unsigned i = 0; i < map->nextents; i++)
 			if (overlaps(&map->extent[i], first, last))
@@ -31,16 +38,16 @@ static const struct r3_dma_extent *obstacle(const struct r3_device *dev, uint64_
 	return NULL;
 }
 
-static bool choose(const struct r3_dma_tag *tag, const struct r3_dma_limits *limits, uint64_t len,
-		   uint64_t *iova)
+static bool choose(const struct r3_device *dev, uint64_t highest,
+		   const struct r3_dma_limits *limits, uint64_t len, uint64_t *iova)
 {
 	for (unsigned i = limits->nwindows < 8 ? limits->nwindows : 8; i-- > 0;) {
 		uint64_t first = limits->window[i].first, last = limits->window[i].last;
 
 		if (first < R3_DEVICE_LOWEST_IOVA)
 			first = R3_DEVICE_LOWEST_IOVA;
-		if (last > tag->c.highest)
-			last = tag->c.highest;
+		if (last > highest)
+			last = highest;
 		/* Each round ends below something that was in the way. */
 		while (last >= first && last - first >= len - 1) {
 			uint64_t at = (last - (len - 1)) & ~(limits->page_size - 1);
@@ -48,7 +55,7 @@ static bool choose(const struct r3_dma_tag *tag, const struct r3_dma_limits *lim
 
 			if (at < first)
 				break;
-			e = obstacle(tag->dev, at, at + len - 1);
+			e = obstacle(dev, at, at + len - 1);
 			if (!e) {
 				*iova = at;
 				return true;
@@ -117,7 +124,7 @@ bool r3_dma_foreign(struct r3_dma_map *map, struct r3_mem *mem, uint64_t off)
 	if (len < map->len || len > r3_mem_size(mem) - (off - skip))
 		return false;
 	if (!(dev->info.caps & R3_CAP_DMA_ASSIGNED) &&
-	    !choose(map->tag, &limits, len, &map->extent[0].iova))
+	    !choose(dev, map->tag->c.highest, &limits, len, &map->extent[0].iova))
 		return false;
 	map->nextents = R3_DEVICE_ARENA_EXTENTS;
 	if (dev->ops->dma_map(dev, mem, off - skip, len, prot, map->extent, &map->nextents) < 0) {
@@ -146,4 +153,54 @@ void r3_dma_foreign_end(struct r3_dma_map *map)
 	if (*at)
 		*at = map->next;
 	unmap(map);
+}
+
+/* ---- lent memory ---- */
+
+int r3_dma_lend(struct r3_device *dev, struct r3_mem *mem)
+{
+	struct r3_dma_limits limits = {0};
+	struct r3_dma_extent extent[R3_DEVICE_ARENA_EXTENTS] = {{.len = 0}};
+	uint64_t len = r3_mem_size(mem);
+	unsigned n = R3_DEVICE_ARENA_EXTENTS;
+	int rc;
+
+	if (dev->info.caps & R3_CAP_OWN_MEM || !dev->ops->dma_map || !dev->ops->dma_unmap ||
+	    !dev->ops->dma_limits)
+		return r3_error_set(EOPNOTSUPP, "%s: it reaches no memory but its own",
+				    dev->info.name);
+	if (dev->nlent == R3_DEVICE_LENT)
+		return r3_error_set(ENOSPC, "%s: no more than %u pieces of memory are lent",
+				    dev->info.name, R3_DEVICE_LENT);
+	rc = dev->ops->dma_limits(dev, &limits);
+	if (rc < 0)
+		return rc;
+	if (!limits.page_size || len & (limits.page_size - 1) ||
+	    (!(dev->info.caps & R3_CAP_DMA_ASSIGNED) &&
+	     !choose(dev, UINT64_MAX, &limits, len, &extent[0].iova)))
+		return r3_error_set(ENOSPC, "%s: no device addresses for %#jx bytes",
+				    dev->info.name, (uintmax_t)len);
+	rc = dev->ops->dma_map(dev, mem, 0, len, R3_DMA_DEVICE_READ | R3_DMA_DEVICE_WRITE, extent,
+			       &n);
+	if (rc < 0)
+		return rc;
+	if (n != 1 || extent[0].len != len) { /* each piece would have to be looked for */
+		for (unsigned i = 0; i < n && i < R3_DEVICE_ARENA_EXTENTS; i++)
+			(void)dev->ops->dma_unmap(dev, extent[i].iova, extent[i].len);
+		return r3_error_set(EOPNOTSUPP, "%s: its addresses of it do not follow each other",
+				    dev->info.name);
+	}
+	dev->lent[dev->nlent++] = (struct r3_device_lent){
+		.mem = r3_mem_ref(mem), .base = r3_mem_addr(mem), .extent = extent[0]};
+	return 0;
+}
+
+void r3_dma_take_back(struct r3_device *dev, struct r3_mem *mem)
+{
+	for (unsigned i = 0; i < dev->nlent; i++) {
+		if (dev->lent[i].mem == mem) {
+			r3_device_drop_lent(dev, i);
+			return;
+		}
+	}
 }

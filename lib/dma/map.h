@@ -190,4 +190,12 @@ void r3_dma_bounce_copy(struct r3_dma_map *map, uint64_t off, uint64_t len, bool
 bool r3_dma_foreign(struct r3_dma_map *map, struct r3_mem *mem, uint64_t off);
 void r3_dma_foreign_end(struct r3_dma_map *map);
 
+/** Let all of the device reach @mem, which is not bounced any more, until it is taken back.
+ *  While nothing of the device is in flight, or being loaded by another thread.
+ *  Errors: EOPNOTSUPP it reaches no memory of others, or not in one piece; ENOSPC; those of
+ *  the carrier. */
+int r3_dma_lend(struct r3_device *dev, struct r3_mem *mem);
+/** Returns when the device cannot reach it any more; of what was not lent nothing happens. */
+void r3_dma_take_back(struct r3_device *dev, struct r3_mem *mem);
+
 #endif

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <ring3/error.h>
+#include <ring3/log.h>
 #include <sys/stat.h>
 
 static bool overlap(uint64_t a, uint64_t b, uint64_t alen, uint64_t blen)
@@ -77,19 +78,29 @@ int vub_memory_add(struct vub_memory *memory, const struct vhost_user_memory_reg
 		return r3_error_prefix(rc, "memory at 0x%" PRIx64, region->guest_address);
 	new->base = (unsigned char *)r3_mem_addr(new->mem) + skip;
 	memory->n++;
+	/* Memory that may shrink is for our own eyes only. */
+	if (!flags && r3_block_lend(memory->block, new->mem) < 0)
+		r3_log(R3_LOG_INFO, "requests of the front-end are copied: %s", r3_error_text());
 	return 0;
+}
+
+/** Nothing is in flight. */
+static void drop(struct vub_memory *memory, unsigned i)
+{
+	r3_block_take_back(memory->block, memory->region[i].mem);
+	r3_mem_unref(memory->region[i].mem);
+	memory->region[i] = memory->region[--memory->n];
 }
 
 int vub_memory_remove(struct vub_memory *memory, const struct vhost_user_memory_region *region)
 {
 	for (unsigned i = 0; i < memory->n; i++) {
-		struct vub_region *old = &memory->region[i];
+		const struct vub_region *old = &memory->region[i];
 
 		if (old->guest != region->guest_address || old->user != region->user_address ||
 		    old->size != region->size)
 			continue;
-		r3_mem_unref(old->mem);
-		*old = memory->region[--memory->n];
+		drop(memory, i);
 		return 0;
 	}
 	return r3_error_set(ENOENT, "there is no region at 0x%" PRIx64, region->guest_address);
@@ -98,7 +109,7 @@ int vub_memory_remove(struct vub_memory *memory, const struct vhost_user_memory_
 void vub_memory_clear(struct vub_memory *memory)
 {
 	while (memory->n)
-		r3_mem_unref(memory->region[--memory->n].mem);
+		drop(memory, memory->n - 1);
 }
 
 void *vub_memory_translate(void *opaque, uint64_t addr, uint64_t *len, bool write)

@@ -338,7 +338,7 @@ static int make(struct r3_block *block, const struct r3_serve_block_opts *opts,
 	serve = calloc(1, sizeof(*serve));
 	if (!serve)
 		return r3_error_set(ENOMEM, "vhost-user: no memory");
-	serve->device.block = block;
+	serve->device.block = serve->memory.block = block;
 	serve->door.fd = -1;
 	set_opts(serve, opts);
 	for (uint16_t i = 0; i < VUB_QUEUES_MAX; i++)

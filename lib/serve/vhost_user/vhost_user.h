@@ -38,6 +38,7 @@ struct vub_region {
 };
 
 struct vub_memory {
+	struct r3_block *block; /* which may reach it, too */
 	unsigned n;
 	struct vub_region region[VUB_REGIONS];
 };
