@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <pthread.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -262,6 +263,69 @@ static void test_debug(void **state)
 	assert_int_equal(in_child(may_be_debugged, NULL), 0);
 }
 
+/* ---- kernels that have less ---- */
+
+/** Have this process' kernel answer so from now on. */
+static int pretend(const char *const *call, const int *err)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = filter ? 0 : -ENOMEM;
+
+	for (; rc == 0 && *call; call++, err++)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint32_t)*err),
+				      seccomp_syscall_resolve_name(*call), 0);
+	if (rc == 0)
+		rc = seccomp_load(filter);
+	seccomp_release(filter);
+	return rc;
+}
+
+static bool told(const struct sandbox_report *report, enum sandbox_part part, const char *why)
+{
+	return report->part[part].state == SANDBOX_MISSING && strstr(report->part[part].why, why);
+}
+
+static int enters_old_kernel(void *arg)
+{
+	static const char *const calls[] = {"landlock_create_ruleset", "unshare", "seccomp", NULL};
+	static const int errs[] = {ENOSYS, EPERM, EINVAL};
+	struct sandbox box = plain_box();
+	struct sandbox_report report;
+
+	if (pretend(calls, errs) < 0)
+		return 2;
+	if (sandbox_enter(&box, &report) < 0) {
+		fprintf(stderr, "%s\n", r3_error_text());
+		return 3;
+	}
+	return !told(&report, SANDBOX_FILES, "landlock") ||
+	       !told(&report, SANDBOX_NAMESPACES, "CAP_SYS_ADMIN") ||
+	       !told(&report, SANDBOX_SYSCALLS, "seccomp") ||
+	       report.part[SANDBOX_CAPS].state != SANDBOX_FULL ||
+	       sandbox_grade(&report) != SANDBOX_PARTLY;
+}
+
+static int requires_of_old_kernel(void *arg)
+{
+	static const char *const calls[] = {"landlock_create_ruleset", NULL};
+	static const int errs[] = {ENOSYS};
+	struct sandbox box = plain_box();
+	struct sandbox_report report;
+
+	box.require = 1u << SANDBOX_FILES;
+	if (pretend(calls, errs) < 0)
+		return 2;
+	return sandbox_enter(&box, &report) != -EOPNOTSUPP;
+}
+
+static void test_old_kernel(void **state)
+{
+	if (sandbox_watcher() || geteuid() != 0)
+		skip(); /* others see other reasons */
+	assert_int_equal(in_child(enters_old_kernel, NULL), 0);
+	assert_int_equal(in_child(requires_of_old_kernel, NULL), 0);
+}
+
 /* ---- refusals ---- */
 
 static int requires(void *arg)
@@ -407,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_list_of_files_is_checked),
 		cmocka_unit_test(test_shut),
 		cmocka_unit_test(test_debug),
+		cmocka_unit_test(test_old_kernel),
 		cmocka_unit_test(test_required_part),
 		cmocka_unit_test(test_only_root_gives_uids),
 		cmocka_unit_test(test_unprivileged),

@@ -112,7 +112,7 @@ class Process(WithDevice):
     """What the kernel says of it."""
 
     KINDS = re.compile(r'anon_inode:\[(eventfd|eventpoll|timerfd|signalfd)\]|socket:\[\d+\]|'
-                       r'/memfd:ring3-\S+( \(deleted\))?')
+                       r'/memfd:ring3-arena \(deleted\)')
 
     def check_descriptors(self, host, manifest):
         found = descriptors(host.pid)
@@ -155,6 +155,16 @@ class Process(WithDevice):
             self.skipTest('needs root to look into it')
         host, _ = self.host()
         self.assertEqual(os.listdir(f'/proc/{host.pid}/root'), [])
+        self.end(host)
+
+    def test_registers_are_mapped_and_no_more(self):
+        """Whoever has what registers are mapped from could map more of it."""
+        if not ROOT or not GIVEN['address'].startswith('stub:'):
+            self.skipTest('needs root, and a device whose registers are memory')
+        host, _ = self.host()
+        with open(f'/proc/{host.pid}/maps') as file:
+            self.assertIn('/memfd:fake-bar', file.read())
+        self.assertNotIn('fake-bar', ' '.join(descriptors(host.pid).values()))
         self.end(host)
 
     def test_memory_is_hidden_unless_asked(self):
