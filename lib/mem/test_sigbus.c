@@ -104,6 +104,30 @@ static void other_faults_reach_the_earlier_handler(void **state)
 	close(fd);
 }
 
+static void a_neighbour_is_not_ours(void **state)
+{
+	int fd = stranger();
+	volatile unsigned char *at = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
+
+	enable();
+	assert_true(at != MAP_FAILED);
+	assert_int_equal(r3_sigbus_watch((void *)(uintptr_t)(at + PAGE), 2 * PAGE, PAGE), 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(at[PAGE], 0);
+	assert_int_equal(at[3 * PAGE - 1], 0);
+	for (volatile unsigned i = 0; i < 2; i++) {
+		caught = 0;
+		if (!sigsetjmp(escape, 1)) {
+			(void)at[i ? 3 * PAGE : PAGE - 1];
+			fail_msg("there is no page to read");
+		}
+		assert_int_equal(caught, 1);
+	}
+	r3_sigbus_unwatch((void *)(uintptr_t)(at + PAGE));
+	munmap((void *)(uintptr_t)at, SIZE);
+	close(fd);
+}
+
 static void nothing_is_caught_after_the_last_reference(void **state)
 {
 	struct r3_mem *mem[200];
@@ -207,6 +231,7 @@ int main(void)
 		cmocka_unit_test(a_program_without_a_handler_dies_as_before),
 		cmocka_unit_test(lost_pages_become_zeroes),
 		cmocka_unit_test(other_faults_reach_the_earlier_handler),
+		cmocka_unit_test(a_neighbour_is_not_ours),
 		cmocka_unit_test(nothing_is_caught_after_the_last_reference),
 		cmocka_unit_test(threads_copy_while_it_shrinks),
 	};
