@@ -5,7 +5,7 @@
  * that nobody asked for, or behind requests of the server's for memory. Whatever comes, calls
  * end, the server reaches no memory but what is mapped for it, and no descriptor is left.
  */
-#include "vfio_user.h"
+#include "driver.h"
 
 #include "backend/vfio_user/backend.h"
 #include "fake/memory_stream.h"
@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <ring3/error.h>
-#include <ring3/irq.h>
 #include <stdlib.h>
 
 enum { ROOM = 1 << 18, MEM = 0x3000, MAPS = 4 };
@@ -334,24 +333,6 @@ static const struct r3_stream_ops ops = {
 
 /* ---- what the driver does ---- */
 
-static void access_region(struct r3_device *dev, struct input *in)
-{
-	uint8_t what = take8(in), width = (uint8_t)(1u << (what & 3));
-	struct r3_region *region;
-	unsigned char data[64];
-	uint64_t off = what & 4 ? number(in) : take8(in) * 8u;
-
-	if (r3_device_region(dev, (what >> 3) % 9, &region) < 0)
-		return;
-	memset(data, 0, sizeof(data));
-	if (what & 0x80)
-		r3_region_read(region, off, width, data, 1 + take8(in) % 8);
-	else if (what & 0x40)
-		r3_write32(region, off & ~3u, what);
-	else
-		r3_region_write(region, off, width, data, 1 + take8(in) % 8);
-}
-
 static void map_memory(struct r3_device *dev, struct server *server, struct input *in)
 {
 	uint8_t what = take8(in);
@@ -369,24 +350,6 @@ static void map_memory(struct r3_device *dev, struct server *server, struct inpu
 	server->map[i].prot = 1 + (what >> 2) % 3;
 	if (dev->ops->dma_map(dev, mem, 0x1000, 0x1000, server->map[i].prot, &extent, &n) < 0)
 		server->map[i].len = 0;
-}
-
-static void interrupts(struct r3_device *dev, struct r3_irq_set **irq, struct input *in)
-{
-	uint8_t what = take8(in);
-	unsigned n = 1 + (what >> 3);
-
-	if (!*irq) {
-		r3_irq_enable(dev, what & 3, 1, n, irq);
-		return;
-	}
-	if (what & 4)
-		r3_irq_mask(*irq, n, what & 1);
-	r3_irq_ack(*irq, 0);
-	if (what & 0x80) {
-		r3_irq_disable(*irq);
-		*irq = NULL;
-	}
 }
 
 static void drive(struct r3_device *dev, struct server *server, struct input *in)

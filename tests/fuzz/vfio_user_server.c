@@ -6,7 +6,7 @@
  * has one reply, in order and well-formed; and when the client has gone the device is quiet,
  * holds no memory, and no descriptor is left.
  */
-#include "vfio_user.h"
+#include "peer.h"
 
 #include "fake/fake_clock.h"
 #include "fake/fake_device.h"
