@@ -17,14 +17,15 @@ def main(root):
     if code.count('\n') > 40:
         print(f'README.md: the first driver has {code.count(chr(10))} lines, more than 40')
         bad += 1
-    for page in ('README.md', 'CONTRIBUTING.md', 'docs/drivers.md', 'docs/design.md'):
+    for page in ('README.md', 'CONTRIBUTING.md', 'docs/drivers.md', 'docs/design.md',
+                 'docs/security.md'):
         text = open(os.path.join(root, page)).read()
         for link in re.findall(r'\]\(([^)#:]+)\)', text):
             if not os.path.exists(os.path.join(root, os.path.dirname(page), link)):
                 print(f'{page}: links to {link}, which does not exist')
                 bad += 1
         for path in re.findall(r'`((?:lib|drivers|host|man|tests|tools|export|examples|demo|docs|bench|'
-                               r'include)/[\w./-]*)`', text):
+                               r'host|include)/[\w./-]*)`', text):
             if not os.path.exists(os.path.join(root, path)):
                 print(f'{page}: names {path}, which does not exist')
                 bad += 1
