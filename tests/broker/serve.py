@@ -310,11 +310,15 @@ class Clients(TestCase):
         self.assertEqual(status, OK)
         self.assertRegex(errors, r'\Aring3: warn: [^\n]*refused: client 2[^\n]*\n\Z')
 
-    def test_who_is_sent_away_is_told_of(self):
-        run, until = self.events()
+    def sent_away(self):
+        """Somebody comes who speaks no vfio-user."""
         with Client(self.socket) as client:
             client.socket.sendall(b'\xff' * 16)
             self.assertTrue(client.hung_up())
+
+    def test_who_is_sent_away_is_told_of(self):
+        run, until = self.events()
+        self.sent_away()
         gone = until('refused')[-1]  # it has never said who it is
         run.popen.terminate()
         _, _, errors = run.wait()
@@ -352,6 +356,38 @@ class Clients(TestCase):
         lost = sum(line['lines'] for line in lines if line['event'] == 'lost')
         told = sum(line['event'] == 'connected' for line in lines)
         self.assertTrue(lost > 0 and told > 0, (lost, told))
+
+
+    def test_nobody_reads_the_log(self):
+        """Whoever is refused is told of there. More than a pipe holds, and it serves on."""
+        run = self.serve()
+        run.ready()
+        with Client(self.socket) as first:
+            first.negotiate()
+            for _ in range(1200):
+                self.sent_away()
+            first.device_info()
+        run.popen.send_signal(signal.SIGTERM)
+        self.assertEqual(run.popen.wait(harness.TIMEOUT), OK)
+        self.assertGreater(len(run.popen.stderr.read()), 50000)
+
+    def test_readers_that_go(self):
+        """Of the log, of the output, of the events: none of them ends it."""
+        read, write = os.pipe()
+        run = self.serve('--events', f'fd:{write}', pass_fds=[write])
+        os.close(write)
+        run.ready()
+        os.close(read)
+        run.popen.stdout.close()
+        run.popen.stderr.close()
+        with Client(self.socket) as first:
+            first.negotiate()
+            self.sent_away()
+            first.device_info()
+        with Client(self.socket) as second:
+            second.negotiate()
+        run.popen.terminate()
+        self.assertEqual(run.popen.wait(harness.TIMEOUT), OK)
 
 
 @unittest.skipUnless(harness.has_qemu_nvme(), 'no qemu: here')

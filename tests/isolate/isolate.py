@@ -164,11 +164,22 @@ class Shut(TestCase):
     @may_look
     def test_nobody_holds_a_file(self):
         run = self.start()
-        # what whoever starts it has open is not for the three
+        # what whoever starts it has open is not for the three, and no terminal either
         for role, process in run.ready().items():
-            for fd, what in descriptors(process['pid']).items():
-                if fd > 2:
-                    self.assertRegex(what, r'\A(socket|pipe|anon_inode):|\A/memfd:', (role, fd))
+            held = descriptors(process['pid'])
+            self.assertEqual(held.pop(0), '/dev/null')
+            if role == 'export':
+                self.assertEqual(held.pop(1), '/dev/null')
+            for fd, what in held.items():
+                self.assertRegex(what, r'\A(socket|pipe|anon_inode):|\A/memfd:', (role, fd))
+        run.end()
+
+    @may_look
+    def test_nobody_is_told_a_secret(self):
+        run = self.start(env={'PASSWORD': 'swordfish'})
+        for role, process in run.ready().items():
+            with open(f'/proc/{process["pid"]}/environ', 'rb') as file:
+                self.assertNotIn(b'swordfish', file.read(), role)
         run.end()
 
     @unittest.skipUnless(os.getuid() == 0, 'what others may do in namespaces depends')

@@ -94,6 +94,10 @@ struct r3_open_opts;
  *  too for a block device that has no registers, such as file:. */
 int device_open(const char *address, const struct r3_open_opts *opts, struct r3_device **dev);
 
+/** From here on lines of the log that nobody takes at once are lost, and nobody who stops
+ *  reading our output stops or ends us: for who serves others. */
+void log_without_waiting(void);
+
 /** Help on the program (@command NULL) or on a command, to standard output. */
 int help_write(const struct command *command);
 

@@ -34,7 +34,7 @@ struct start {
 	char *argv[MAX_ARGS];
 	unsigned argc;
 	char uid[16];
-	int fds[3];
+	int fds[2 + PARTS];
 	unsigned nfds;
 };
 
@@ -114,6 +114,7 @@ static int start_part(struct session *s, struct start *start)
 		return r3_error_set(errno, "making a pipe: %s", strerror(errno));
 	s->isolation.said[start->part] = out[0];
 	process.out = out[1];
+	process.err = s->isolation.relay.out;
 	rc = process_spawn(&process, &s->children.part[start->part].pid);
 	close(out[1]);
 	r3_tether_owner(tether);
@@ -137,6 +138,9 @@ static int start_broker(struct session *s, const struct isolate_opts *opts, int 
 	push_word(&start, self);
 	push_word(&start, "serve");
 	push_common(&start, s, opts);
+	/* A driver that is not what it seems may close its tether; it is not the last one then. */
+	start.fds[start.nfds++] = s->isolation.tether[PART_DRIVER].feel;
+	start.fds[start.nfds++] = s->isolation.tether[PART_EXPORT].feel;
 	push(&start, "--output", "json");
 	push(&start, "--listen", "fd:3");
 	push(&start, "--", opts->address);
@@ -182,6 +186,8 @@ int isolate_start(struct session *s, const struct isolate_opts *opts)
 	isolation->on = true;
 	if (geteuid() == 0)
 		rc = uids_take(isolation->uid, PARTS, &isolation->uid_lock);
+	if (rc == 0)
+		rc = relay_open(&isolation->relay);
 	for (unsigned i = 0; rc == 0 && i < PARTS; i++)
 		rc = r3_tether_make(&isolation->tether[i]);
 	if (rc == 0)
@@ -213,7 +219,7 @@ int isolate_keep(struct session *s)
 		if (rc == 0)
 			job.file[job.nfile++] = &endpoint->file;
 	}
-	for (unsigned i = 0; i < PARTS; i++)
+	for (unsigned i = PARTS; i-- > 0;) /* the broker, who has them all, goes last */
 		job.hold[job.nhold++] = s->isolation.tether[i].hold;
 	return rc ? rc : keeper_start(&s->children.keeper, &job);
 }
@@ -234,4 +240,5 @@ void isolate_close(struct isolation *isolation)
 	}
 	r3_fd_close(&isolation->link);
 	r3_fd_close(&isolation->uid_lock);
+	relay_close(&isolation->relay);
 }

@@ -9,6 +9,7 @@
 #define TOOLS_RING3_ISOLATE_H
 
 #include "children.h"
+#include "relay.h"
 #include "util/tether.h"
 
 #define ISOLATE_REPORT_MAX 8192
@@ -20,6 +21,7 @@ struct isolation {
 	uid_t uid[PARTS]; /* 0: as we are */
 	int uid_lock;
 	struct r3_tether tether[PARTS];
+	struct relay relay;
 	int link; /* the export's end of the socket to the driver, until the export has it; -1 */
 	int said[PARTS];     /* read ends of their standard output; -1 */
 	char *report[PARTS]; /* what they say of themselves, as JSON; NULL: nothing */
@@ -28,6 +30,7 @@ struct isolation {
 #define ISOLATION_NONE \
 	((struct isolation){ \
 		.uid_lock = -1, \
+		.relay = RELAY_NONE, \
 		.tether = {R3_TETHER_NONE, R3_TETHER_NONE, R3_TETHER_NONE}, \
 		.link = -1, \
 		.said = {-1, -1, -1}, \

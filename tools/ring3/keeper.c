@@ -79,6 +79,8 @@ static _Noreturn void keep(const struct keeper_job *job, int owner)
 		socket_file_remove(&file);
 	}
 	await_ends(job);
+	for (unsigned i = 0; i < job->nhold; i++)
+		close(job->hold[i]);
 	_exit(0);
 }
 

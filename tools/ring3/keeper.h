@@ -16,7 +16,7 @@
 struct keeper_job {
 	const struct socket_file *file[KEEPER_MAX];
 	unsigned nfile;
-	int hold[KEEPER_MAX]; /* the write ends of tethers */
+	int hold[KEEPER_MAX]; /* the write ends of tethers, in the order to cut them */
 	unsigned nhold;
 	int lock; /* kept open until the last moment; -1: none */
 	unsigned grace_ms;

@@ -7,8 +7,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <ring3/error.h>
 #include <ring3/log.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,9 +50,18 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
+static bool patient = true;
+
+void log_without_waiting(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	patient = false;
+}
+
 /* One line, whatever was typed or a device said. */
 static void say(const char *prefix, const char *text)
 {
+	struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
 	char line[1024];
 	int len = snprintf(line, sizeof(line) - 1, "ring3: %s%s", prefix, text);
 
@@ -63,6 +74,8 @@ static void say(const char *prefix, const char *text)
 			line[i] = '?';
 	}
 	line[len] = '\n';
+	if (!patient && poll(&room, 1, 0) != 1)
+		return;
 	if (write(STDERR_FILENO, line, (size_t)len + 1) < 0)
 		return; /* there is nobody left to tell */
 }

@@ -73,11 +73,12 @@ static int preload(int index)
 	return setenv("LD_PRELOAD", list, 1) ? -errno : 0;
 }
 
-static int silence(int out)
+static int silence(int out, int err)
 {
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(out ? out : fd, STDOUT_FILENO) < 0)
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(out ? out : fd, STDOUT_FILENO) < 0 ||
+	    (err && dup2(err, STDERR_FILENO) < 0))
 		return -errno;
 	return 0;
 }
@@ -91,6 +92,24 @@ static void be_alone(const struct process_opts *opts, int error_fd)
 		keep[i] = PROCESS_FIRST_FD + (int)i;
 	keep[opts->nfds] = error_fd;
 	r3_fd_close_others(keep, opts->nfds + 1, sysconf(_SC_OPEN_MAX));
+}
+
+/** Of the environment, keep what programs need to be found, to find things and to be tested. */
+static void leave_secrets(void)
+{
+	static const char *const kept[] = {"PATH=", "HOME=",   "TMPDIR=", "LANG=",  "LC_",
+					   "LD_",   "LISTEN_", "R3_",     "MALLOC_"};
+	char **to = environ;
+
+	for (char **from = environ; *from; from++) {
+		bool keep = strstr(*from, "SAN_OPTIONS=") != NULL;
+
+		for (unsigned i = 0; !keep && i < sizeof(kept) / sizeof(kept[0]); i++)
+			keep = strncmp(*from, kept[i], strlen(kept[i])) == 0;
+		if (keep)
+			*to++ = *from;
+	}
+	*to = NULL;
 }
 
 /** In the child. Returns only if it fails; @error_fd is closed by exec. */
@@ -107,11 +126,14 @@ static int become(const struct process_opts *opts, int *error_fd)
 	*error_fd = fcntl(*error_fd, F_DUPFD_CLOEXEC, PROCESS_FIRST_FD + (int)opts->nfds);
 	if (*error_fd < 0)
 		return -errno;
-	if ((opts->quiet && (rc = silence(opts->out))) || (rc = announce_sockets(opts->nlisten)) ||
-	    (rc = preload(opts->preload)) || (rc = place_fds(opts)))
+	if ((opts->quiet && (rc = silence(opts->out, opts->err))) ||
+	    (rc = announce_sockets(opts->nlisten)) || (rc = preload(opts->preload)) ||
+	    (rc = place_fds(opts)))
 		return rc;
-	if (opts->alone)
+	if (opts->alone) {
 		be_alone(opts, *error_fd);
+		leave_secrets();
+	}
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execvp(opts->argv[0], opts->argv);

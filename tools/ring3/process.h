@@ -12,7 +12,7 @@
 struct process_opts {
 	char *const *argv;
 	bool quiet;     /* no standard input and output */
-	int out;        /* becomes standard output; 0: as `quiet` says */
+	int out, err;   /* become standard output and error; 0: as `quiet` says */
 	const int *fds; /* become descriptors 3, 4, ... of the child */
 	unsigned nfds;
 	unsigned nlisten;         /* how many of them LISTEN_FDS announces */
@@ -21,7 +21,7 @@ struct process_opts {
 	struct r3_tether *tether; /* its group dies with us; NULL: it has its own way. One
 				     that is `alone` has `feel` among its fds */
 	bool foreground;          /* it gets the terminal */
-	bool alone;               /* no other descriptors, whatever we have inherited */
+	bool alone;               /* no other descriptors, and little of our environment */
 };
 
 /** Fork and exec, with no signal blocked. Returns 0, or -errno of what failed, be it

@@ -64,9 +64,11 @@ static int start_servers(struct session *s, const struct args *args)
 		opts.link = s->isolation.link;
 		opts.uid = s->isolation.uid[PART_EXPORT];
 		opts.tether = &s->isolation.tether[PART_EXPORT];
+		opts.err = s->isolation.relay.out;
 	}
 	rc = server_start(&opts, &s->children.part[PART_EXPORT].pid, &s->owner);
 	r3_fd_close(&s->isolation.link); /* whose end is seen at once */
+	relay_given(&s->isolation.relay);
 	return rc;
 }
 

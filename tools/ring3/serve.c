@@ -27,6 +27,9 @@
 /* Memory is a file too: page tables, rings; and there may be a trace. */
 #define MAX_FILE (UINT64_C(1) << 40)
 
+#define FDS         512 /* of our own and the device's */
+#define DEFAULT_FDS 512 /* of a client: serve.h */
+
 struct broker {
 	const char *where; /* --listen */
 	int socket;        /* of a path; -1: it was inherited */
@@ -289,6 +292,8 @@ int serve_run(const struct args *args)
 	rc = take_serve_opts(args, &opts);
 	if (rc == 0)
 		rc = take_identity(args, &b.box);
+	b.box.max_fds = FDS + (opts.max_fds ? opts.max_fds : DEFAULT_FDS);
+	log_without_waiting();
 	b.uid = b.box.uid == SANDBOX_SAME_ID ? geteuid() : b.box.uid;
 	if (rc == 0)
 		rc = take_fd("owner", args_value(args, "owner"), &b.owner);

@@ -133,6 +133,7 @@ int server_start(const struct server_opts *opts, pid_t *pid, int *owner)
 				       .nlisten = opts->nendpoint,
 				       .preload = (int)opts->nendpoint + FD_ERRATUM,
 				       .keep = isolated ? -1 : opts->keep,
+				       .err = opts->err,
 				       .tether = opts->tether,
 				       .alone = isolated};
 

@@ -20,6 +20,7 @@ struct server_opts {
 	int link;
 	uid_t uid; /* to become; 0: none */
 	struct r3_tether *tether;
+	int err; /* its standard error; 0: ours */
 };
 
 /** A part of ring3's, seen from the folder of our program: in the build tree, or where it is

@@ -65,21 +65,32 @@ static void take_signals(struct session *s)
 	}
 }
 
+/** Wait for news, at most @timeout_ms: take signals, reap, pass on what was said. Returns whether
+ *  @fd has something to say. */
+static bool hear_news(struct session *s, int fd, int timeout_ms)
+{
+	struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
+			       {.fd = fd, .events = POLLIN},
+			       {.fd = s->isolation.relay.in, .events = POLLIN}};
+
+	if (poll(fds, 3, timeout_ms) <= 0)
+		return false;
+	take_signals(s);
+	children_reap(&s->children);
+	if (fds[2].revents)
+		relay_pass(&s->isolation.relay);
+	return fds[1].revents;
+}
+
 int session_await_line(struct session *s, int fd, char *line, unsigned size, int timeout_ms)
 {
 	int64_t end = now_ms() + timeout_ms, left;
 	unsigned n = 0;
 
 	while (!s->signal && (left = end - now_ms()) > 0) {
-		struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
-				       {.fd = fd, .events = POLLIN}};
 		ssize_t got;
 
-		if (poll(fds, 2, (int)left) <= 0)
-			continue;
-		take_signals(s);
-		children_reap(&s->children);
-		if (!fds[1].revents)
+		if (!hear_news(s, fd, (int)left))
 			continue;
 		got = read(fd, line + n, size - 1 - n);
 		if (got <= 0)
@@ -99,15 +110,11 @@ int session_await_line(struct session *s, int fd, char *line, unsigned size, int
  *  lost sight of the next one say so sooner than the kernel tells us of that one's death. */
 static int find_cause(struct session *s, int rc)
 {
-	struct pollfd news = {.fd = s->signals, .events = POLLIN};
 	int64_t end = now_ms() + CAUSE_MS, left;
 	char text[128];
 
-	while ((left = end - now_ms()) > 0) {
-		if (poll(&news, 1, (int)left) > 0)
-			take_signals(s);
-		children_reap(&s->children);
-	}
+	while ((left = end - now_ms()) > 0)
+		hear_news(s, -1, (int)left);
 	return children_cause(&s->children, text, sizeof(text)) ? r3_error_set(EIO, "%s", text)
 								: rc;
 }
@@ -126,15 +133,10 @@ static int look_for_the_dead(const struct session *s)
 
 int session_wait(struct session *s, int timeout_ms)
 {
-	struct pollfd fds[] = {{.fd = s->signals, .events = POLLIN},
-			       {.fd = s->failed ? -1 : s->owner, .events = POLLIN}};
+	bool said = hear_news(s, s->failed ? -1 : s->owner, timeout_ms);
 	int rc = 0;
 
-	if (poll(fds, 2, timeout_ms) <= 0)
-		return 0;
-	take_signals(s);
-	children_reap(&s->children);
-	if (fds[1].revents)
+	if (said)
 		rc = server_hear(s->owner, &s->isolation.report[PART_EXPORT]);
 	else if (s->isolation.on && !s->failed)
 		rc = look_for_the_dead(s);
@@ -155,15 +157,12 @@ static void await_servers(struct session *s, int timeout_ms, bool hasty)
 
 void session_end_part(struct session *s, enum server_part part)
 {
-	struct pollfd news = {.fd = s->signals, .events = POLLIN};
 	int64_t end = now_ms() + KILLED_MS;
 
 	while (s->children.part[part].pid && now_ms() < end + KILLED_MS) {
 		if (now_ms() > end)
 			kill(-s->children.part[part].pid, SIGKILL);
-		if (poll(&news, 1, POLL_MS) > 0)
-			take_signals(s);
-		children_reap(&s->children);
+		hear_news(s, -1, POLL_MS);
 	}
 }
 
