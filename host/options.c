@@ -84,7 +84,7 @@ static int parse_number(const char *what, const char *text, uint32_t most, uint3
 
 int host_fd_of(const char *where)
 {
-	uint32_t fd;
+	uint32_t fd = 0;
 
 	if (strncmp(where, "fd:", 3) != 0 || parse_number("", where + 3, MANIFEST_FDS - 1, &fd) < 0)
 		return -1;
