@@ -152,7 +152,7 @@ static bool say(struct r3_vhost_user_port *port, struct r3_vhost_user_msg *answe
 
 static bool serve_one(struct rig *rig, struct r3_vhost_user_port *port)
 {
-	struct r3_vhost_user_msg answer, *in = &port->in;
+	struct r3_vhost_user_msg answer = {.nfds = 0}, *in = &port->in;
 	uint32_t request = in->header.request;
 	bool acked = in->header.flags & VHOST_USER_FLAG_NEED_REPLY;
 
