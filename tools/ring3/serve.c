@@ -281,6 +281,7 @@ int serve_run(const struct args *args)
 			   .keeper = KEEPER_NONE,
 			   .events.fd = -1,
 			   .owner = -1,
+			   .loop.both = -1,
 			   .shut_in = !args_has(args, "no-sandbox"),
 			   .tells = args->format == OUTPUT_JSON,
 			   .box = {.profile = SANDBOX_BROKER, .max_file = MAX_FILE}};

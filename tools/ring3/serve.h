@@ -32,6 +32,8 @@ struct sd_event;
 
 struct serve_loop {
 	struct sd_event *event;
+	int both;     /* an epoll: the server, and sd-event */
+	bool changed; /* sd-event has to know */
 	struct r3_serve *serve;
 	struct r3_device *dev;
 	bool client, gone; /* there is one; the device is no more */
