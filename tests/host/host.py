@@ -66,7 +66,9 @@ class WithDevice(unittest.TestCase):
         self.block = os.path.join(self.folder, 'block')
         self.broker = self.stack.enter_context(running(
             WRAP + [RING3, 'serve', GIVEN['address'], '--listen', f'unix:{self.device}',
-                    '--log-level', 'error']))
+                    '--log-level', 'error',
+                    # of the device's, where a sandbox takes processes of one thread
+                    *(['--no-sandbox'] if ',thread' in GIVEN['address'] else [])]))
         self.assertIn(self.device, first_line(self.broker))
 
     def command(self, *options, uid=ROOT):

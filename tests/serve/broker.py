@@ -72,6 +72,8 @@ class Broker:
         self.family = Family()
         self.events = Events() if watch else None
         fds = [self.events.write] if watch else []
+        if ',thread' in address:  # of the device's, where a sandbox takes processes of one
+            options += ('--no-sandbox',)
         if watch:
             options += ('--events', f'fd:{self.events.write}')
         try:
