@@ -234,6 +234,21 @@ class Life(TestCase):
             client.device_info()
         self.ended(run)
 
+    def test_killed_under_load(self):
+        """The driver learns of it, and ends by itself. How soon it learns, tests/serve measures."""
+        run = self.serve(address='qemu:nvme,size=64M')
+        driver = subprocess.Popen([harness.RING3, 'bench', run.ready(), '--time', '1000s',
+                                   '--warmup', '0s'], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        self.addCleanup(driver.kill)
+        process = harness.Process(driver.pid)
+        harness.until('a load', lambda: process.cpu() > 10)
+        run.popen.kill()
+        _, errors = driver.communicate(timeout=5)
+        self.assertEqual(driver.returncode, FAILED, errors)
+        self.assertRegex(errors, r'server lost\n(.*\n)*ring3: [^\n]*No such device')
+        run.check_nothing_left(self, self.socket)
+
     def test_lost_device(self):
         run = self.serve()
         run.ready()

@@ -35,6 +35,10 @@ class Isolated(harness.Run):
         return {process['role']: process for process in self.told['processes']}
 
 
+class Lender(harness.Run):
+    command = 'serve'
+
+
 def status_of(pid):
     with open(f'/proc/{pid}/status') as file:
         return dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
@@ -244,6 +248,15 @@ class Served(TestCase):
             'nbdinfo --size "$uri"; exit 5')
         self.assertEqual((status, out), (5, f'{64 << 20}\n'), errors)
 
+    def test_a_device_of_another_broker(self):
+        """What a broker lends can be lent on."""
+        path = os.path.join(self.folder, 'lent')
+        with Lender(self.address, '--listen', 'unix:' + path) as lender:
+            status, _, errors = self.run_ring3('--isolate', lender.uri(), *self.export, '--',
+                                               'nbdcopy', self.uri, 'null:')
+            self.assertEqual(status, 0, errors)
+            self.assertEqual(lender.end()[0], 0)
+
     def test_read_only(self):
         run = self.start('--read-only')
         run.ready()
@@ -393,8 +406,8 @@ class Kill(TestCase):
             with self.subTest(role):
                 run = self.begin()
                 self.victim(run, role).kill(signal.SIGSTOP)
-                run.popen.kill()
-                run.check_nothing_left(self, self.socket)
+                run.popen.kill()  # the keeper waits for who cannot end, and has no more patience
+                run.check_nothing_left(self, self.socket, seconds=5)
 
     def test_each_with_requests_in_flight(self):
         fio = ['sh', '-c', 'echo here; fio --name=busy --ioengine=nbd --uri="$uri" --rw=randrw '
