@@ -393,7 +393,6 @@ static int vuf_open(const struct r3_address *address, const struct r3_open_opts 
 
 const struct r3_backend r3_vhost_user_backend = {
 	.scheme = "vhost-user",
-	.summary = "a vhost-user-blk back-end: vhost-user:unix:PATH|fd:N"
-		   "[,queues=N][,queue-size=N][,timeout=TIME]",
+	.summary = "a vhost-user-blk back-end: vhost-user:unix:PATH|fd:N[,queues=N]",
 	.open = vuf_open,
 };
