@@ -146,7 +146,7 @@ static void make(struct input *in, uint32_t request, struct r3_vhost_user_msg *m
 
 static void message(struct frontend *fe, struct input *in, uint32_t request, uint8_t how)
 {
-	struct r3_vhost_user_msg msg;
+	struct r3_vhost_user_msg msg = {.nfds = 0};
 	int fds[R3_STREAM_FDS];
 	unsigned nfds, kind;
 

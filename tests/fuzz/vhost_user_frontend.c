@@ -71,7 +71,7 @@ static void honest(struct input *in, const struct r3_vhost_user_msg *asked,
 static void answer(struct backend *backend, const struct r3_vhost_user_msg *asked)
 {
 	struct input *in = backend->in;
-	struct r3_vhost_user_msg msg;
+	struct r3_vhost_user_msg msg = {.nfds = 0};
 	struct iovec iov[2] = {{.iov_base = &msg.header, .iov_len = sizeof(msg.header)},
 			       {.iov_base = &msg.payload}};
 	int fds[R3_STREAM_FDS];
@@ -103,7 +103,7 @@ static void answer(struct backend *backend, const struct r3_vhost_user_msg *aske
 /* Says something on the channel of its own that it was just given. */
 static void use_channel(struct backend *backend, int sock)
 {
-	struct r3_vhost_user_msg msg;
+	struct r3_vhost_user_msg msg = {.nfds = 0};
 	uint8_t what = take8(backend->in);
 
 	r3_vhost_user_begin(&msg, what % 10, 0, what & 0x40 ? 8 : 0);
