@@ -151,6 +151,21 @@ static void descriptors_belong_to_the_message_that_they_came_with(void **state)
 	expect(2, 16, 2, 2);
 }
 
+static void a_single_byte_brings_those_of_its_message(void **state)
+{
+	_Alignas(8) unsigned char b[SIZE];
+	size_t len = make(b, 2, 16);
+
+	send_whole(1, 8, 0, 0);
+	send_part(b, 1, 0, 2);
+	assert_int_equal(r3_vfio_user_inbox_fill(&inbox, ends[1]), 25);
+	expect(1, 8, 0, 0);
+	expect_none();
+	send_part(b + 1, len - 1, 0, 0);
+	assert_int_equal(r3_vfio_user_inbox_fill(&inbox, ends[1]), (int)len - 1);
+	expect(2, 16, 0, 2);
+}
+
 static void a_byte_at_a_time_is_enough(void **state)
 {
 	_Alignas(8) unsigned char a[SIZE];
@@ -267,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(one_receive_takes_several_messages),
 		TEST(descriptors_belong_to_the_message_that_they_came_with),
+		TEST(a_single_byte_brings_those_of_its_message),
 		TEST(a_byte_at_a_time_is_enough),
 		TEST(random_pieces_make_the_same_messages),
 		TEST(what_is_no_message_ends_it),

@@ -249,6 +249,7 @@ static const struct row rows[] = {
 	{VFIO_USER_REGION_READ, "too short", -EINVAL, -1},
 	{VFIO_USER_REGION_READ, "with data", -EINVAL, 4},
 	{VFIO_USER_REGION_READ, "of nothing", -EINVAL, .set = {{12, 4, 0}}},
+	{VFIO_USER_REGION_READ, "of nothing at 0", -EINVAL, .set = {{12, 4, 0}, {0, 8, 0}}},
 	{VFIO_USER_REGION_READ, "of too much", -EINVAL, .set = {{12, 4, XFER + 1}}},
 	{VFIO_USER_REGION_READ, "that wraps", -EINVAL, .set = {{0, 8, UINT64_MAX - 2}}},
 	{VFIO_USER_REGION_READ, "with a descriptor", -EINVAL, .nfds = 1},
