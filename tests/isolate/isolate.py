@@ -242,6 +242,20 @@ class Served(TestCase):
         self.assertEqual(os.stat(self.socket).st_uid, os.getuid())
         run.end()
 
+    def test_talkative(self):
+        """What is logged may go to a file, which stdio asks more of than it asks of a pipe."""
+        for level in 'info', 'debug':
+            log = os.path.join(self.folder, level)
+            with open(log, 'w') as file:
+                done = subprocess.run(
+                    [harness.RING3, 'run', '--isolate', '--log-level', level, self.address,
+                     *self.export, '--', 'sh', '-c', 'nbdinfo --size "$uri"'],
+                    stdout=subprocess.PIPE, stderr=file, text=True)
+            with open(log) as file:
+                said = file.read()
+            self.assertEqual((done.returncode, done.stdout), (0, f'{64 << 20}\n'), said)
+            self.assertIn('sandbox driver', said)
+
     def test_tcp_and_command(self):
         status, out, errors = self.run_ring3(
             '--isolate', self.address, '--export', 'nbd:tcp:127.0.0.1:0', '--', 'sh', '-c',
