@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A driver has queues and their requests; what it moves lies in memory of others. */
+#define MAX_DATA (UINT64_C(512) << 20)
+
 static const char usage[] =
 	"usage: r3-host --device ADDRESS --serve vhost-user:SOCKET [OPTION...]\n"
 	"Run a driver, alone and in a sandbox, and serve the block device that it makes.\n"
@@ -209,7 +212,8 @@ int host_parse(int argc, char **argv, struct host_opts *opts, int *code)
 		.block = {.size = sizeof(opts->block)},
 		.sandbox = {.profile = SANDBOX_DRIVER,
 			    .uid = SANDBOX_SAME_ID,
-			    .gid = SANDBOX_SAME_ID},
+			    .gid = SANDBOX_SAME_ID,
+			    .max_data = MAX_DATA},
 	};
 	*code = 2;
 	while (rc == 0 && (option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {

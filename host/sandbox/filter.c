@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -28,7 +29,7 @@ struct rule {
 	const char *otherwise; /* on machines that do not have it; NULL: nothing */
 	uint32_t action;
 	unsigned nargs;
-	struct scmp_arg_cmp arg;
+	struct scmp_arg_cmp arg[2];
 };
 
 #include "host/sandbox/syscalls.h"
@@ -116,7 +117,7 @@ static int add_rules(scmp_filter_ctx filter, const struct rule *rule)
 			call = seccomp_syscall_resolve_name(rule->otherwise);
 		if (call < 0) /* of another machine, or of a later kernel than libseccomp's */
 			continue;
-		rc = seccomp_rule_add_array(filter, rule->action, call, rule->nargs, &rule->arg);
+		rc = seccomp_rule_add_array(filter, rule->action, call, rule->nargs, rule->arg);
 		if (rc < 0)
 			return r3_error_set(-rc, "seccomp: %s: %s", rule->call, strerror(-rc));
 	}

@@ -22,6 +22,7 @@ void sandbox_limit(const struct sandbox *box, struct sandbox_report *report)
 		{RLIMIT_CORE, 0, "core", box->debug},
 		{RLIMIT_NOFILE, box->max_fds ? box->max_fds : MAX_FDS, "nofile", false},
 		{RLIMIT_FSIZE, box->max_file ? box->max_file : MAX_FILE, "fsize", false},
+		{RLIMIT_DATA, box->max_data, "data", SANDBOX_SANITIZED},
 		/* a sanitizer looks for leaks in a thread of its own */
 		{RLIMIT_NPROC, box->max_procs, "nproc", SANDBOX_SANITIZED},
 		{RLIMIT_MSGQUEUE, 0, "msgqueue", false},
@@ -33,6 +34,9 @@ void sandbox_limit(const struct sandbox *box, struct sandbox_report *report)
 
 	for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
 		struct rlimit now = {0};
+
+		if (limits[i].which == RLIMIT_DATA && !box->max_data)
+			continue;
 
 		getrlimit(limits[i].which, &now);
 		rlim_t most = limits[i].most < now.rlim_max ? limits[i].most : now.rlim_max;

@@ -55,7 +55,9 @@ struct sandbox {
 	const char *const *may_read;
 	const char *const *may_write;
 	uint32_t max_fds;   /* 0: 1024 */
-	uint64_t max_file;  /* bytes that a file may grow to, a memfd too; 0: none grows */
+	uint64_t max_file;  /* bytes that a file may grow to, a memfd too; 0: 64 MiB, room for a log
+			     */
+	uint64_t max_data;  /* bytes of private memory, RLIMIT_DATA; 0: as before */
 	uint32_t max_procs; /* processes and threads that this one may start; 0: none */
 	/** Keep the network namespace: for those who connect to or accept on TCP later. A
 	 *  socket that is open already is not affected. */

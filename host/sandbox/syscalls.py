@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """syscalls.py FILE...: the lists of system calls as a C header, on standard output."""
+import itertools
 import os
 import re
 import sys
 
-TERM = re.compile(r'(\d)([:!&])(\w+)$')
+TERM = re.compile(r'(\d)([:!&~])(\w+(?:\|\w+)*)$')
+MAX_ARGS = 2  # struct rule
 
 
 def rules(path):
-    """Yields (call, action, arguments) of each rule; a line with several values has several."""
+    """Yields (call, action, conditions) of each rule; a line with several values has several."""
     for number, line in enumerate(open(path), 1):
         text, hash_, why = line.partition('#')
         words = text.split()
@@ -19,25 +21,31 @@ def rules(path):
             sys.exit(f'{path}:{number}: {words[0]}: expected # and a reason')
         if not re.match(r'[a-z]\w*(\|[a-z]\w*)?$', words[0]):
             sys.exit(f'{path}:{number}: expected a system call, found "{words[0]}"')
-        action, equal, masked = 'SCMP_ACT_ALLOW', [], []
+        action, groups = 'SCMP_ACT_ALLOW', {}
         for word in words[1:]:
             if re.match(r'=E\w+$', word):
                 action = f'SCMP_ACT_ERRNO({word[1:]})'
                 continue
             term = TERM.match(word)
             if not term:
-                sys.exit(f'{path}:{number}: expected N:VALUE, N!BITS, N&BITS or =ERROR, '
-                         f'found "{word}"')
+                sys.exit(f'{path}:{number}: expected N:VALUE, N!BITS, N&BITS, N~BITS or '
+                         f'=ERROR, found "{word}"')
             arg, kind, value = term.groups()
+            either = groups.setdefault(arg, [])
             if kind == ':':
-                equal.append(f'{arg}, SCMP_CMP_EQ, {value}, 0')
+                either.append(f'{{{arg}, SCMP_CMP_EQ, {value}, 0}}')
+            elif either:
+                sys.exit(f'{path}:{number}: {words[0]}: argument {arg} has another condition')
+            elif kind == '~':
+                either.extend(f'{{{arg}, SCMP_CMP_MASKED_EQ, {bit}, 0}}'
+                              for bit in value.split('|'))
             else:
                 want = 0 if kind == '!' else value
-                masked.append(f'{arg}, SCMP_CMP_MASKED_EQ, {value}, {want}')
-        if equal and masked or len(masked) > 1:
-            sys.exit(f'{path}:{number}: {words[0]}: too many conditions')
-        for condition in equal or masked or ['']:
-            yield words[0], action, condition
+                either.append(f'{{{arg}, SCMP_CMP_MASKED_EQ, {value}, {want}}}')
+        if len(groups) > MAX_ARGS:
+            sys.exit(f'{path}:{number}: {words[0]}: conditions on too many arguments')
+        for conditions in itertools.product(*groups.values()):
+            yield words[0], action, conditions
 
 
 def main(paths):
@@ -46,10 +54,11 @@ def main(paths):
         name = os.path.basename(path).partition('.')[0]
         found = list(rules(path))
         print(f'static const struct rule {name}_rules[] = {{')
-        for call, action, condition in found:
+        for call, action, conditions in found:
             call, _, other = call.partition('|')
             other = f'"{other}"' if other else 'NULL'
-            print(f'\t{{"{call}", {other}, {action}, {1 if condition else 0}, {{{condition or "0"}}}}},')
+            print(f'\t{{"{call}", {other}, {action}, {len(conditions)}, '
+                  f'{{{", ".join(conditions) or "{0}"}}}}},')
         print('\t{0},\n};')
         print(f'static const char *const {name}_calls[] = {{')
         allowed = [call for call, action, _ in found if action == 'SCMP_ACT_ALLOW']

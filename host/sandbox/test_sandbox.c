@@ -12,6 +12,8 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -263,6 +265,54 @@ static void test_debug(void **state)
 	assert_int_equal(in_child(may_be_debugged, NULL), 0);
 }
 
+#define MOST (UINT64_C(64) << 20)
+
+static int has_no_more_than_that(void *arg)
+{
+	struct sandbox box = plain_box();
+	struct sandbox_report report;
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+
+	box.max_data = MOST;
+	if (sandbox_enter(&box, &report) < 0)
+		return 2;
+	if (mmap(NULL, MOST / 2, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+		return 3;
+	return mmap(NULL, MOST, PROT_READ | PROT_WRITE, flags, -1, 0) != MAP_FAILED;
+}
+
+static void test_memory_has_a_bound(void **state)
+{
+	if (sandbox_watcher()) /* which takes memory of its own */
+		skip();
+	assert_int_equal(in_child(has_no_more_than_that, NULL), 0);
+}
+
+/** It is not alone with its uid where nobody is root. */
+static int reaches_for_others(void *arg)
+{
+	struct sandbox box = plain_box();
+	struct sandbox_report report;
+
+	box.profile = SANDBOX_BROKER;
+	box.uid = SANDBOX_SAME_ID;
+	if (sandbox_enter(&box, &report) < 0)
+		return 2;
+	if (kill(getppid(), 0) == 0 || errno != EPERM)
+		return 3;
+	if (ioctl(STDERR_FILENO, FIOCLEX, 0) == 0 || errno != ENOTTY)
+		return 4;
+	fcntl(STDERR_FILENO, F_SETOWN, getppid());
+	return 5;
+}
+
+static void test_a_broker_reaches_nobody(void **state)
+{
+	if (sandbox_watcher())
+		skip();
+	assert_int_equal(in_child(reaches_for_others, NULL), SIGSYS);
+}
+
 /* ---- kernels that have less ---- */
 
 /** Have this process' kernel answer so from now on. */
@@ -471,6 +521,8 @@ int main(void)
 		cmocka_unit_test(test_list_of_files_is_checked),
 		cmocka_unit_test(test_shut),
 		cmocka_unit_test(test_debug),
+		cmocka_unit_test(test_memory_has_a_bound),
+		cmocka_unit_test(test_a_broker_reaches_nobody),
 		cmocka_unit_test(test_old_kernel),
 		cmocka_unit_test(test_required_part),
 		cmocka_unit_test(test_only_root_gives_uids),

@@ -145,6 +145,13 @@ static int make_file_of_memory(const struct escape_aims *aims)
 	return answer(syscall(SYS_memfd_create, "code", 0));
 }
 
+static int make_memory_that_no_limit_counts(const struct escape_aims *aims)
+{
+	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return at == MAP_FAILED ? -errno : 0;
+}
+
 static int wait_for(pid_t pid)
 {
 	return pid < 0 ? -errno : answer(waitpid(pid, NULL, 0));
@@ -321,6 +328,7 @@ const struct escape escapes[] = {
 	{"execute a program", run_program, false, false},
 	{"map memory as code", make_code, false, false},
 	{"turn memory into code", turn_into_code, false, false},
+	{"make memory that no limit counts", make_memory_that_no_limit_counts, false, false},
 	{"make a file of memory", make_file_of_memory, false, false},
 	{"fork", make_process, false, true},
 	{"fork by clone3", make_process3, false, true},

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,6 +133,7 @@ int r3_qemu_process_start(struct r3_qemu_process *process, const char *path, cha
 		rc = r3_error_set(err, "cannot start QEMU: %s", strerror(err));
 		goto out_close;
 	}
+	process->fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
 	r3_tether_owner(&process->tether);
 	close(c.null);
 	close(messages[1]);
@@ -190,21 +192,32 @@ bool r3_qemu_process_kill(struct r3_qemu_process *process)
 	return false;
 }
 
+/* By its descriptor: in a sandbox that is all that can be signalled. */
+static void send_signal(const struct r3_qemu_process *process, int sig)
+{
+	if (process->fd >= 0)
+		syscall(SYS_pidfd_send_signal, process->fd, sig, NULL, 0);
+	else
+		kill(process->pid, sig);
+}
+
 void r3_qemu_process_stop(struct r3_qemu_process *process, unsigned grace_ms)
 {
 	/* a process that was reaped already must not be signalled: its id may be another's */
 	bool alive = process->pid > 0 && !has_ended(process, 0);
 
 	if (alive && grace_ms > 0) {
-		kill(process->pid, SIGTERM);
+		send_signal(process, SIGTERM);
 		alive = !has_ended(process, grace_ms);
 	}
 	if (alive) {
-		kill(process->pid, SIGKILL);
+		send_signal(process, SIGKILL);
+		r3_tether_cut(&process->tether);
 		if (!has_ended(process, KILL_MS))
 			r3_log(R3_LOG_WARN, "QEMU, process %d, does not end", process->pid);
 	}
 	process->pid = 0;
+	r3_fd_close(&process->fd);
 	r3_tether_cut(&process->tether);
 	r3_fd_close(&process->messages);
 }

@@ -13,11 +13,12 @@
 
 struct r3_qemu_process {
 	pid_t pid; /* 0: none */
+	int fd;    /* which names it and nobody else; -1: this kernel has none */
 	struct r3_tether tether;
 	int messages; /* its standard error, -1: none */
 };
 
-#define R3_QEMU_PROCESS_NONE ((struct r3_qemu_process){0, R3_TETHER_NONE, -1})
+#define R3_QEMU_PROCESS_NONE ((struct r3_qemu_process){0, -1, R3_TETHER_NONE, -1})
 
 /** Find the program @name, in PATH unless it has a slash, into @path of @size bytes.
  *  Errors: ENODEV it is not there or not executable. */
