@@ -10,6 +10,7 @@ import subprocess
 import unittest
 
 import harness
+import procs
 from client import Client
 
 OK, FAILED, USAGE, ABSENT, NOT_PERMITTED = range(5)
@@ -198,6 +199,21 @@ class Life(TestCase):
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(self.socket)
             run.end()
+            self.assertTrue(os.path.exists(self.socket))
+
+    def test_who_takes_the_place_of_a_killed_one_keeps_it(self):
+        run = self.serve()
+        run.ready()
+        keeper = next(p for p in procs.processes()
+                      if p.name() == 'r3-keeper' and p.parent() == run.popen.pid)
+        keeper.kill(signal.SIGSTOP)  # as on a machine that has much to do
+        run.popen.kill()
+        run.popen.wait()
+        os.unlink(self.socket)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(self.socket)  # often with the number that the file had
+            keeper.kill(signal.SIGCONT)
+            procs.until('the keeper ends', lambda: not keeper.alive())
             self.assertTrue(os.path.exists(self.socket))
 
     def test_owner(self):

@@ -39,6 +39,14 @@ static void hold_nothing_else(const struct keeper_job *job, int owner)
 	r3_fd_close_others(keep, n, sysconf(_SC_OPEN_MAX));
 }
 
+/** Open each file, for good: as long as it is, no other file has its number. Who comes after us
+ *  may replace the file before we know of the owner's end, and must not lose his. */
+static void pin_files(const struct keeper_job *job)
+{
+	for (unsigned i = 0; i < job->nfile; i++)
+		openat(job->file[i]->dir_fd, job->file[i]->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
 /** Wait until nobody feels a tether any more: its pipe then has no reader. */
 static void await_ends(const struct keeper_job *job)
 {
@@ -72,6 +80,7 @@ static _Noreturn void keep(const struct keeper_job *job, int owner)
 	setsid();
 	prctl(PR_SET_NAME, "r3-keeper");
 	hold_nothing_else(job, owner);
+	pin_files(job);
 	while (poll(&end, 1, -1) < 0)
 		;
 	for (unsigned i = 0; i < job->nfile; i++) {
