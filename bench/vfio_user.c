@@ -6,6 +6,10 @@
  *
  * The floors answer as soon as they can: a process that sits in recv() and sends back. What
  * a server adds to that is one look at who is there; what a client adds is the checks.
+ *
+ * Both sides of an exchange have one CPU, since they take turns, and then one each. Left to the
+ * scheduler, one of the pairs that are compared has the former at times and the other the latter,
+ * and where a CPU sleeps in between that is ten times as slow.
  */
 #include "bench.h"
 #include "result.h"
@@ -16,6 +20,7 @@
 #include <math.h>
 #include <ring3/device.h>
 #include <ring3/error.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,8 +46,8 @@
 #define QEMU   "qemu:nvme,null,size=1G"
 #define STORES 2 /* a disk here, and behind a broker */
 
-enum pair { READ, POST, PAIRS };
-enum { CONNECT = PAIRS, DISKS }; /* what is measured, beside the pairs */
+enum pair { READ, APART, POST, PAIRS }; /* reads on one CPU, on two; posted writes */
+enum { CONNECT = PAIRS, DISKS };        /* what is measured, beside the pairs */
 
 static struct bench {
 	const char *tool;    /* ring3, with the devices of the tests */
@@ -60,6 +65,24 @@ static const char *const disk_names[] = {"stub_nvme", "qemu_nvme"};
 static double now(void)
 {
 	return (double)r3_clock_now(r3_clock_system());
+}
+
+/* ---- where they run ---- */
+
+static cpu_set_t allowed;
+
+/** Run on the first CPU, or on the last one, and so do the children from now on. */
+static void run_on(bool last)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE && (last || !CPU_COUNT(&one)); cpu++)
+		if (CPU_ISSET(cpu, &allowed)) {
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+		}
+	sched_setaffinity(0, sizeof(one), &one);
 }
 
 /* ---- the floors ---- */
@@ -134,7 +157,7 @@ static double bare_chunk(enum pair pair, int fd)
 	double begin = now();
 
 	for (unsigned i = 0; i < CHUNK; i++)
-		if (!(pair == READ ? exchange(fd) : pour(fd)))
+		if (!(pair == POST ? pour(fd) : exchange(fd)))
 			return NAN;
 	return (now() - begin) / CHUNK;
 }
@@ -146,10 +169,10 @@ static double register_chunk(enum pair pair, struct r3_region *bar)
 	(void)r3_read32(bar, REGISTER); /* nothing is under way */
 	begin = now();
 	for (unsigned i = 0; i < CHUNK; i++) {
-		if (pair == READ)
-			(void)r3_read32(bar, REGISTER);
-		else
+		if (pair == POST)
 			r3_write32(bar, REGISTER, i);
+		else
+			(void)r3_read32(bar, REGISTER);
 	}
 	return (now() - begin) / CHUNK;
 }
@@ -159,8 +182,11 @@ static int measure_chunks(enum pair pair, struct r3_device *dev, struct r3_regio
 {
 	struct bench_rounds bare = {0}, there = {0};
 	pid_t pid = -1;
-	int fd = -1, rc = echo_start(&fd, &pid);
+	int fd = -1, rc;
 
+	run_on(pair == APART);
+	rc = echo_start(&fd, &pid);
+	run_on(false);
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < CHUNKS; i++) {
@@ -215,13 +241,17 @@ static int measure_connect(const char *address)
 static int measure_broker(unsigned subject)
 {
 	struct served served;
-	int rc = served_start(&served, bench.tool, FAKE);
+	int rc;
 
-	if (rc)
-		return rc;
-	rc = subject == CONNECT ? measure_connect(served.address)
-				: measure_register((enum pair)subject, served.address);
-	served_end(&served);
+	if (subject != CONNECT)
+		run_on(subject == APART);
+	rc = served_start(&served, bench.tool, FAKE);
+	if (rc == 0) {
+		rc = subject == CONNECT ? measure_connect(served.address)
+					: measure_register((enum pair)subject, served.address);
+		served_end(&served);
+	}
+	sched_setaffinity(0, sizeof(allowed), &allowed);
 	return rc;
 }
 
@@ -328,6 +358,7 @@ static bool report(void)
 {
 	bool met = report_pair("region_read", READ, bench.goal);
 
+	met &= report_pair("region_read_apart", APART, bench.goal);
 	report_pair("posted_write", POST, 0);
 	met &= report_connect();
 	for (unsigned i = 0; bench.disk[i]; i++)
@@ -385,6 +416,7 @@ int main(int argc, char **argv)
 		return 1;
 	snprintf(tool, sizeof(tool), "%s/ring3-stub", dirname(self));
 	bench.tool = tool;
+	sched_getaffinity(0, sizeof(allowed), &allowed);
 	plan.subjects = DISKS;
 	for (unsigned i = 0; bench.disk[i]; i++)
 		plan.subjects += STORES;

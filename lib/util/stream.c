@@ -103,10 +103,9 @@ static ssize_t socket_recv(struct r3_stream *stream, void *buf, size_t len, int 
 	*nfds = 0;
 	if (!len)
 		return -EINVAL; /* 0 would read as the peer's end */
-	n = recvmsg(of(stream)->sock, &msg, (stream->wait ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
-	/* of those who do not wait a signal interrupts nothing */
+	n = recvmsg(of(stream)->sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
+		return -errno;
 	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg); cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg))
 		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
 			lost |= !take(cmsg, fds, room, nfds);

@@ -3,13 +3,12 @@
  * A stream: bytes in order both ways, and descriptors that come along with some of them.
  * What vfio-user and vhost-user speak over: a unix socket, or memory in a test or a fuzzer.
  *
- * Nothing here blocks, unless it was asked for; who wants to wait polls r3_stream_fd(). One
- * thread at a time sends, and one receives.
+ * Nothing here blocks; who wants to wait polls r3_stream_fd(). One thread at a time sends, and
+ * one receives.
  */
 #ifndef RING3_UTIL_STREAM_H
 #define RING3_UTIL_STREAM_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -30,9 +29,6 @@ struct r3_stream_ops {
 /** The part that every stream has; who implements one embeds it. */
 struct r3_stream {
 	const struct r3_stream_ops *ops;
-	/** Receives may block: a socket's for as long as its SO_RCVTIMEO says, where it is in
-	 *  blocking mode. EAGAIN when nothing came, or a signal. */
-	bool wait;
 };
 
 /** Send the bytes of @iov and, with the first of them, copies of the @nfds descriptors

@@ -248,28 +248,6 @@ static void a_peer_that_does_not_read_fills_up(void **state)
 	assert_int_equal(got, sent);
 }
 
-static void a_receive_waits_where_it_is_asked_to(void **state)
-{
-	const struct timeval wait = {.tv_usec = 20000};
-	struct r3_clock *clock = r3_clock_system();
-	int fd = r3_stream_fd(near_end);
-	unsigned n = 0;
-	uint64_t from;
-	char text[4];
-
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
-	assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
-	near_end->wait = true;
-	from = r3_clock_now(clock);
-	assert_int_equal(r3_stream_recv(near_end, text, sizeof(text), NULL, &n), -EAGAIN);
-	/* ticks of the kernel are coarse */
-	assert_true(r3_clock_now(clock) - from >= 10 * R3_NSEC_PER_MSEC);
-	assert_int_equal(r3_stream_send(far_end, &(struct iovec){"x", 1}, 1, NULL, 0), 1);
-	assert_int_equal(r3_stream_recv(near_end, text, sizeof(text), NULL, &n), 1);
-	near_end->wait = false;
-	assert_int_equal(r3_stream_recv(near_end, text, sizeof(text), NULL, &n), -EAGAIN);
-}
-
 static void what_cannot_be_sent_or_received_is_refused(void **state)
 {
 	int fds[R3_STREAM_FDS + 1] = {0}, pipes[2];
@@ -304,7 +282,6 @@ int main(void)
 		TEST(a_peer_that_hangs_up_is_seen_after_its_bytes),
 		TEST(sending_to_a_peer_that_hung_up_is_epipe),
 		TEST(a_peer_that_does_not_read_fills_up),
-		TEST(a_receive_waits_where_it_is_asked_to),
 		TEST(what_cannot_be_sent_or_received_is_refused),
 	};
 

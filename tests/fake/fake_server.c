@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -63,6 +64,16 @@ void fake_server_error(struct fake_server *server, const struct r3_vfio_user_msg
 		fake_server_send(server, &header, sizeof(header), NULL, 0);
 }
 
+int fake_server_fill(struct r3_vfio_user_inbox *inbox, struct r3_stream *stream)
+{
+	struct pollfd pfd = {.fd = r3_stream_fd(stream), .events = POLLIN};
+	int rc;
+
+	while ((rc = r3_vfio_user_inbox_fill(inbox, stream)) == -EAGAIN)
+		poll(&pfd, 1, -1);
+	return rc;
+}
+
 bool fake_server_receive(struct fake_server *server, struct r3_vfio_user_msg *msg,
 			 int fds[R3_VFIO_USER_FDS])
 {
@@ -72,8 +83,8 @@ bool fake_server_receive(struct fake_server *server, struct r3_vfio_user_msg *ms
 		rc = r3_vfio_user_inbox_next(&server->inbox, msg, fds);
 		if (rc)
 			return rc > 0;
-		rc = r3_vfio_user_inbox_fill(&server->inbox, server->stream);
-		if (rc <= 0 && rc != -EAGAIN)
+		rc = fake_server_fill(&server->inbox, server->stream);
+		if (rc <= 0)
 			return false;
 	}
 }
@@ -344,7 +355,6 @@ int fake_server_start(struct fake_server *server)
 		memcpy(server->region[7].bytes + PCI_BASE_ADDRESS_0, bars, sizeof(bars));
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	assert_int_equal(r3_stream_open(ends[0], &server->stream), 0);
-	server->stream->wait = true;
 	server->room = malloc(ROOM);
 	assert_non_null(server->room);
 	r3_vfio_user_inbox_init(&server->inbox, server->room, ROOM);

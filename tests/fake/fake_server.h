@@ -72,6 +72,8 @@ int fake_server_start(struct fake_server *server);
 
 /** Hang up, as a server does that dies. Any thread. */
 void fake_server_hang_up(struct fake_server *server);
+/** Wait for something, and receive it. Returns as r3_vfio_user_inbox_fill() does. */
+int fake_server_fill(struct r3_vfio_user_inbox *inbox, struct r3_stream *stream);
 
 /** Wait for the end of the thread, which comes with that of the connection, and free all. */
 void fake_server_stop(struct fake_server *server);

@@ -341,7 +341,7 @@ static void receive_answer(struct twin *twin)
 	int fds[R3_VFIO_USER_FDS], rc;
 
 	while ((rc = r3_vfio_user_inbox_next(&twin->inbox, &msg, fds)) == 0)
-		if (r3_vfio_user_inbox_fill(&twin->inbox, twin->stream) <= 0)
+		if (fake_server_fill(&twin->inbox, twin->stream) <= 0)
 			return;
 	if (rc > 0)
 		note_answer(twin->question, &msg);
@@ -382,7 +382,6 @@ static struct twin *open_twin(void)
 	twin.question = NULL;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	assert_int_equal(r3_stream_open(ends[0], &twin.stream), 0);
-	twin.stream->wait = true;
 	twin.client = ends[1];
 	r3_vfio_user_inbox_init(&twin.inbox, twin.room, sizeof(twin.room));
 	rig.server.caps.twin_socket = true;
