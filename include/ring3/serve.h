@@ -47,8 +47,9 @@ enum r3_serve_event_type {
 	R3_SERVE_MASTER_OFF,    /* the device was told to start no transfer */
 	R3_SERVE_QUIESCED,      /* and it is proved that none is under way; err: it is not */
 	R3_SERVE_RESET,         /* err: it failed; EOPNOTSUPP: the device has none */
-	R3_SERVE_MAPPED,        /* DMA_MAP: iova, len */
-	R3_SERVE_UNMAPPED,      /* the device cannot reach iova, len any more */
+	R3_SERVE_MAPPED,        /* DMA_MAP: iova, len; of each client 4 * max_maps are told */
+	R3_SERVE_UNMAPPED,      /* the device cannot reach iova, len any more: where it was told
+				   that it was mapped, and at the end of a client always */
 	R3_SERVE_FREED,         /* memory and descriptors of the client are given back */
 	R3_SERVE_READY,         /* for a client: at first, and after each */
 	R3_SERVE_DEAD,          /* for good: the device could not be made harmless */

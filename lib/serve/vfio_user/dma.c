@@ -18,6 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A client that maps and unmaps all the time fills nobody's log; one that holds as much as it may
+ * is told of whole, and more than once. */
+#define MAPS_TOLD 4
+
 /* Memory that a device might still reach, whose clients are gone: see r3_serve_dma_pin(). */
 struct pinned {
 	struct pinned *next;
@@ -213,10 +217,18 @@ int r3_serve_dma_map(struct r3_serve *serve, const struct r3_vfio_user_msg *msg,
 		return rc;
 	}
 	memmove(&serve->map[at + 1], &serve->map[at], (serve->nmaps - at) * sizeof(*serve->map));
-	serve->map[at] = (struct r3_serve_map){.iova = ask.addr, .len = ask.size, .mem = mem};
+	serve->map[at] = (struct r3_serve_map){
+		.iova = ask.addr,
+		.len = ask.size,
+		.mem = mem,
+		.told = serve->maps_told < (uint64_t)MAPS_TOLD * serve->opts.max_maps,
+	};
 	serve->nmaps++;
 	serve->fds++;
 	serve->mapped += ask.size;
+	if (!serve->map[at].told)
+		return 0;
+	serve->maps_told++;
 	r3_serve_tell(serve,
 		      &(struct r3_serve_event){
 			      .type = R3_SERVE_MAPPED, .iova = ask.addr, .len = ask.size},
@@ -227,7 +239,7 @@ int r3_serve_dma_map(struct r3_serve *serve, const struct r3_vfio_user_msg *msg,
 /* ---- unmap ---- */
 
 /* The carrier's dma_unmap() returns when the device can no longer reach it. */
-static int take_back(struct r3_serve *serve, unsigned at)
+static int take_back(struct r3_serve *serve, unsigned at, bool tell)
 {
 	const struct r3_serve_map map = serve->map[at];
 	struct r3_device *dev = serve->dev;
@@ -239,7 +251,8 @@ static int take_back(struct r3_serve *serve, unsigned at)
 	if (r3_device_gone(dev))
 		rc = 0;
 	event.err = rc;
-	r3_serve_tell(serve, &event, "%s", rc ? r3_error_text() : "");
+	if (tell)
+		r3_serve_tell(serve, &event, "%s", rc ? r3_error_text() : "");
 	return rc;
 }
 
@@ -272,7 +285,7 @@ int r3_serve_dma_unmap(struct r3_serve *serve, const struct r3_vfio_user_msg *ms
 					    (uintmax_t)ask.addr);
 	}
 	for (; n && !rc; n--) {
-		rc = take_back(serve, at);
+		rc = take_back(serve, at, serve->map[at].told);
 		if (!rc)
 			forget(serve, at);
 	}
@@ -291,7 +304,7 @@ bool r3_serve_dma_unmap_all(struct r3_serve *serve)
 	bool all = true;
 
 	for (unsigned at = 0; at < serve->nmaps; at++)
-		if (take_back(serve, at))
+		if (take_back(serve, at, true))
 			all = false;
 	return all;
 }

@@ -109,6 +109,7 @@ static int greet(struct r3_serve *serve, struct r3_serve_peer *peer,
 	serve->client = peer;
 	serve->caps = asked;
 	serve->news = 0;
+	serve->maps_told = 0;
 	peer->deadline = 0;
 	r3_serve_tell(serve, &(struct r3_serve_event){.type = R3_SERVE_CONNECTED}, "%s",
 		      asked.ring3 ? "a client of ring3's" : "a client of vfio-user");

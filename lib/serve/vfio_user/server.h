@@ -42,6 +42,7 @@ struct r3_serve_peer {
 struct r3_serve_map {
 	uint64_t iova, len;
 	struct r3_mem *mem;
+	bool told; /* that it is mapped */
 };
 
 /** The client's eventfds, which are ours to close; -1: none. */
@@ -73,7 +74,8 @@ struct r3_serve {
 	unsigned nmaps;
 	uint64_t mapped; /* bytes */
 	unsigned fds;
-	unsigned news; /* of its faults and errors */
+	unsigned news;      /* of its faults and errors */
+	uint64_t maps_told; /* pieces of memory of its */
 	struct r3_serve_irqs irqs;
 };
 

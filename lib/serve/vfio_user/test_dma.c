@@ -189,6 +189,33 @@ static void quotas_are_kept(void **state)
 	rig_free(rig);
 }
 
+static void who_maps_all_the_time_is_told_of_so_often(void **state)
+{
+	struct rig *rig = rig_new();
+	int fd = rig_memfd(RIG_PAGE, F_SEAL_SHRINK), sock;
+
+	rig->opts.max_maps = 2;
+	rig_serve(rig);
+	for (unsigned client = 1; client <= 2; client++) {
+		sock = rig_client(rig);
+		assert_int_equal(rig_map(rig, sock, fd, 0, 0x200000, RIG_PAGE), 0);
+		for (unsigned i = 0; i < 20; i++) {
+			assert_int_equal(rig_map(rig, sock, fd, 0, IOVA, RIG_PAGE), 0);
+			assert_int_equal(rig_unmap(rig, sock, IOVA, RIG_PAGE), 0);
+		}
+		assert_int_equal(rig_told(rig, R3_SERVE_MAPPED), client * 8);
+		assert_int_equal(rig_told(rig, R3_SERVE_UNMAPPED), client * 9 - 2);
+		assert_int_equal(rig_map(rig, sock, fd, 0, IOVA, RIG_PAGE), 0);
+		close(sock);
+		rig_run(rig);
+		/* its end is told as a whole */
+		assert_int_equal(rig_told(rig, R3_SERVE_MAPPED), client * 8);
+		assert_int_equal(rig_told(rig, R3_SERVE_UNMAPPED), client * 9);
+	}
+	close(fd);
+	rig_free(rig);
+}
+
 static void memory_without_a_file_is_refused(void **state)
 {
 	struct rig *rig = *state;
@@ -353,6 +380,7 @@ int main(void)
 		TEST(impossible_maps_are_errors),
 		TEST(only_what_was_mapped_is_unmapped),
 		cmocka_unit_test(quotas_are_kept),
+		cmocka_unit_test(who_maps_all_the_time_is_told_of_so_often),
 		TEST(memory_without_a_file_is_refused),
 		cmocka_unit_test(some_devices_reach_no_memory_of_others),
 		TEST(only_files_of_memory_are_taken),
