@@ -104,7 +104,7 @@ static int run(struct host *host)
 	const struct host_opts *opts = &host->opts;
 	const struct r3_driver_v1 *driver = NULL;
 	struct host_driver file;
-	struct r3_listener door;
+	struct r3_listener door = {.fd = -1};
 	struct r3_device *dev = NULL;
 	struct r3_block *block;
 	int rc;
@@ -117,8 +117,11 @@ static int run(struct host *host)
 	manifest_enter(&host->manifest, "server");
 	if (rc == 0)
 		rc = open_device(opts, &dev);
-	if (rc < 0)
+	if (rc < 0) {
+		if (door.fd >= 0) /* its file, too, as long as we can */
+			r3_socket_unlisten(&door);
 		return rc;
+	}
 	manifest_enter(&host->manifest, "device");
 	close_given(opts);
 

@@ -208,6 +208,13 @@ class Drivers(WithDevice):
         self.assertIn('cannot be loaded', self.refused(1, '--driver-file', GIVEN['calls']))
         self.assertIn('no driver is called', self.refused(3, '--driver', 'nosuch'))
 
+    def test_no_device(self):
+        self.broker.terminate()
+        self.broker.wait(TIMEOUT)
+        done = subprocess.run(self.command(), capture_output=True, timeout=TIMEOUT)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertFalse(os.path.exists(self.block))
+
     def test_required_part(self):
         self.assertIn('no memory', self.refused(3, '--debug', '--require', 'memory'))
 
