@@ -28,6 +28,7 @@ void children_reap(struct children *c)
 	int status;
 	pid_t pid;
 
+	c->rounds++;
 	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
 		if (WIFSTOPPED(status)) {
 			c->command_stopped |= pid == c->command;
@@ -35,6 +36,7 @@ void children_reap(struct children *c)
 			part->was = pid;
 			part->pid = 0;
 			part->status = status;
+			part->round = c->rounds;
 		} else if (pid == c->keeper.pid) {
 			c->keeper.pid = 0;
 		} else if (pid == c->command) {
@@ -53,13 +55,23 @@ bool children_serve(const struct children *c)
 	return false;
 }
 
+/** Whether the end of @part is why the one of @other, which is nearer the device, came. */
+static bool explains(const struct server_process *part, const struct server_process *other)
+{
+	bool killed = WIFSIGNALED(part->status), other_killed = WIFSIGNALED(other->status);
+
+	if (killed != other_killed)
+		return killed;
+	return other->status == 0 && part->round <= other->round;
+}
+
 bool children_cause(const struct children *c, char *text, unsigned size)
 {
 	static const char *const names[PARTS] = {"the broker", "the driver process", "nbdkit"};
 	int found = -1;
 
 	for (int i = 0; i < PARTS; i++) {
-		if (c->part[i].was && (found < 0 || (c->part[i].status && !c->part[found].status)))
+		if (c->part[i].was && (found < 0 || explains(&c->part[i], &c->part[found])))
 			found = i;
 	}
 	if (found < 0)

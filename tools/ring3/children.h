@@ -17,9 +17,11 @@ enum server_part { PART_BROKER, PART_DRIVER, PART_EXPORT, PARTS };
 struct server_process {
 	pid_t pid, was; /* pid is 0 before it was started, and once it is reaped */
 	int status;     /* as of waitpid(2), once it is reaped */
+	unsigned round; /* of reaping, in which that was */
 };
 
 struct children {
+	unsigned rounds;
 	struct server_process part[PARTS];
 	struct keeper keeper;
 	pid_t command; /* 0: none, or reaped */
@@ -34,9 +36,11 @@ void children_reap(struct children *children);
 /** Whether one of those that serve is alive. */
 bool children_serve(const struct children *children);
 
-/** Why it all fell down, as far as deaths tell: the part nearest the device that did not end
- *  of its own will, else the nearest that ended at all. Writes "the broker (process 12) was
- *  killed by signal 9 (Killed)" to @text. Returns false where all are alive. */
+/** Why it all fell down, as far as deaths tell: the part nearest the device that was killed,
+ *  else that failed, else the one that ended first; of those whose order is not known the one
+ *  nearest the client, for its end is what ends the others in good order. One that failed
+ *  because a nearer one had ended in good order is no cause. Writes "the broker (process 12)
+ *  was killed by signal 9 (Killed)" to @text. Returns false where all are alive. */
 bool children_cause(const struct children *children, char *text, unsigned size);
 
 /** End all but those that serve: SIGTERM, and SIGKILL after @grace_ms. */
