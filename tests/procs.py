@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What tests ask about processes: which there are, what became of them, what they hold."""
 import os
+import shutil
 import signal
 import time
 import uuid
@@ -19,6 +20,15 @@ def until(what, condition, seconds=TIMEOUT):
         if time.monotonic() > end:
             raise AssertionError(f'{what() if callable(what) else what}: not within {seconds} s')
         time.sleep(0.01)
+
+
+def remove(folder):
+    """Remove a folder, though somebody else may be at it: whoever is killed leaves a keeper, which
+    removes the sockets that he had, and may do so between our look at them and our turn."""
+    def failed(function, path, info):
+        if not issubclass(info[0], FileNotFoundError):
+            raise info[1]
+    shutil.rmtree(folder, onerror=failed)
 
 
 class Process:

@@ -17,6 +17,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from procs import remove
+
 TIMEOUT = 60
 UID = 54321
 RING3, R3_HOST = map(os.path.abspath, sys.argv[1:3]) if len(sys.argv) > 3 else (None, None)
@@ -33,7 +36,7 @@ def folder():
     try:
         yield path
     finally:
-        shutil.rmtree(path)
+        remove(path)
 
 
 def first_line(popen):

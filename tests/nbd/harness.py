@@ -16,7 +16,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from procs import TIMEOUT, Family, Process, processes, until  # noqa: F401
+from procs import TIMEOUT, Family, Process, processes, remove, until  # noqa: F401
 
 RING3 = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
 LEFT_AFTER = 2.0  # seconds after which nothing may be left of a run
@@ -113,7 +113,7 @@ class TestCase(unittest.TestCase):
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix='r3-nbd-')
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.addCleanup(remove, self.folder)
         self.socket = os.path.join(self.folder, 's')
         self.uri = 'nbd+unix:///?socket=' + self.socket
         self.export = ['--export', 'nbd:unix:' + self.socket]

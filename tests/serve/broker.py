@@ -5,14 +5,13 @@ import ctypes
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from procs import TIMEOUT, Family, Process, until
+from procs import TIMEOUT, Family, Process, remove, until
 
 PR_SET_PDEATHSIG = 1
 SLOW = 10 if os.environ.get('R3_WRAP') else 1  # under valgrind everything takes longer
@@ -83,7 +82,7 @@ class Broker:
                 stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=self.family.environment,
                 pass_fds=fds, preexec_fn=die_with_parent)
         except OSError:
-            shutil.rmtree(self.folder)
+            remove(self.folder)
             raise
         self.family.root = self.popen.pid
         for fd in fds:
@@ -135,7 +134,7 @@ class Broker:
         self.popen.stdout.close()
         if self.events:
             self.events.close()
-        shutil.rmtree(self.folder)
+        remove(self.folder)
 
     def __enter__(self):
         return self
