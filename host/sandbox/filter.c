@@ -24,12 +24,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define MAX_ARGS 3
+
+/* In a list: this process, which the list cannot know. No number is that large. */
+#define SELF UINT64_MAX
+
 struct rule {
 	const char *call;
 	const char *otherwise; /* on machines that do not have it; NULL: nothing */
 	uint32_t action;
 	unsigned nargs;
-	struct scmp_arg_cmp arg[2];
+	struct scmp_arg_cmp arg[MAX_ARGS];
 };
 
 #include "host/sandbox/syscalls.h"
@@ -112,12 +117,18 @@ static int add_rules(scmp_filter_ctx filter, const struct rule *rule)
 {
 	for (; rule->call; rule++) {
 		int call = seccomp_syscall_resolve_name(rule->call), rc;
+		struct scmp_arg_cmp arg[MAX_ARGS];
 
 		if (call < 0 && rule->otherwise)
 			call = seccomp_syscall_resolve_name(rule->otherwise);
 		if (call < 0) /* of another machine, or of a later kernel than libseccomp's */
 			continue;
-		rc = seccomp_rule_add_array(filter, rule->action, call, rule->nargs, rule->arg);
+		memcpy(arg, rule->arg, sizeof(arg));
+		for (unsigned i = 0; i < rule->nargs; i++) {
+			if (arg[i].op == SCMP_CMP_EQ && arg[i].datum_a == SELF)
+				arg[i].datum_a = (scmp_datum_t)getpid();
+		}
+		rc = seccomp_rule_add_array(filter, rule->action, call, rule->nargs, arg);
 		if (rc < 0)
 			return r3_error_set(-rc, "seccomp: %s: %s", rule->call, strerror(-rc));
 	}

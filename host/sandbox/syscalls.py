@@ -7,7 +7,7 @@ import re
 import sys
 
 TERM = re.compile(r'(\d)([:!&~])(\w+(?:\|\w+)*)$')
-MAX_ARGS = 2  # struct rule
+MAX_ARGS = 3  # struct rule
 
 
 def rules(path):

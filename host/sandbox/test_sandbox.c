@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <linux/kcmp.h>
 #include <pthread.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -293,17 +295,43 @@ static int reaches_for_others(void *arg)
 {
 	struct sandbox box = plain_box();
 	struct sandbox_report report;
+	pid_t other = getppid();
 
 	box.profile = SANDBOX_BROKER;
 	box.uid = SANDBOX_SAME_ID;
 	if (sandbox_enter(&box, &report) < 0)
 		return 2;
-	if (kill(getppid(), 0) == 0 || errno != EPERM)
+	if (kill(other, 0) == 0 || errno != EPERM)
 		return 3;
+	if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, 2, 2) != 0)
+		return 6;
 	if (ioctl(STDERR_FILENO, FIOCLEX, 0) == 0 || errno != ENOTTY)
 		return 4;
-	fcntl(STDERR_FILENO, F_SETOWN, getppid());
+	fcntl(STDERR_FILENO, F_SETOWN, other);
 	return 5;
+}
+
+static int signals_itself_then_another(void *arg)
+{
+	struct sandbox box = plain_box();
+	struct sandbox_report report;
+	pid_t other = getppid();
+
+	box.profile = SANDBOX_EXPORT;
+	box.uid = SANDBOX_SAME_ID;
+	if (sandbox_enter(&box, &report) < 0)
+		return 2;
+	if (syscall(SYS_tgkill, getpid(), gettid(), 0) < 0)
+		return 3;
+	syscall(SYS_tgkill, other, other, 0);
+	return 4;
+}
+
+static void test_an_export_reaches_nobody(void **state)
+{
+	if (sandbox_watcher())
+		skip();
+	assert_int_equal(in_child(signals_itself_then_another, NULL), SIGSYS);
 }
 
 static void test_a_broker_reaches_nobody(void **state)
@@ -523,6 +551,7 @@ int main(void)
 		cmocka_unit_test(test_debug),
 		cmocka_unit_test(test_memory_has_a_bound),
 		cmocka_unit_test(test_a_broker_reaches_nobody),
+		cmocka_unit_test(test_an_export_reaches_nobody),
 		cmocka_unit_test(test_old_kernel),
 		cmocka_unit_test(test_required_part),
 		cmocka_unit_test(test_only_root_gives_uids),

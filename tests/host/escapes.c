@@ -314,6 +314,15 @@ static int call_as_i386(const struct escape_aims *aims)
 }
 #endif
 
+#if defined(__x86_64__)
+#define X32_BIT 0x40000000 /* of a call's number; where the kernel has that ABI */
+
+static int call_as_x32(const struct escape_aims *aims)
+{
+	return answer(syscall(X32_BIT | SYS_getpid));
+}
+#endif
+
 const struct escape escapes[] = {
 	{"open a file", open_file, false, true},
 	{"make a file", make_file, false, true},
@@ -354,6 +363,7 @@ const struct escape escapes[] = {
 	{"survive SIGSYS", handle_death, false, false},
 #ifdef __x86_64__
 	{"calls of i386", call_as_i386, true, false},
+	{"calls of x32", call_as_x32, true, false},
 #endif
 	{0},
 };
