@@ -9,4 +9,8 @@
  *  than an eventfd that is full: no file, pipe or socket. Needs no /proc. */
 bool r3_is_eventfd(int fd);
 
+/** Signal @fd; -1: nobody. Does not wait where it is full, whether it is in blocking mode or not,
+ *  which whoever else has it decides: it says already what it has to say. */
+void r3_eventfd_signal(int fd);
+
 #endif

@@ -117,7 +117,6 @@ bool r3_vfio_user_kick(struct r3_vfio_user *v, unsigned index, uint64_t off, uns
 		       uint64_t value)
 {
 	const struct r3_vfio_user_kicks *kicks = atomic_load(&v->kicks[index]);
-	const uint64_t one = 1;
 
 	for (unsigned i = 0; kicks && i < kicks->n; i++) {
 		const struct kick *kick = &kicks->kick[i];
@@ -125,8 +124,8 @@ bool r3_vfio_user_kick(struct r3_vfio_user *v, unsigned index, uint64_t off, uns
 		if (kick->off != off || (kick->width && kick->width != width) ||
 		    (kick->match && kick->datamatch != value))
 			continue;
-		/* full is full: whoever reads it is told */
-		return write(kick->fd, &one, sizeof(one)) == sizeof(one) || errno == EAGAIN;
+		r3_eventfd_signal(kick->fd);
+		return true;
 	}
 	return false;
 }

@@ -2,6 +2,7 @@
 /* Opening a served device, and its registers: which messages an access becomes. */
 #include "backend/vfio_user/test_rig.h"
 
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <sys/eventfd.h>
 
@@ -334,6 +335,7 @@ static void a_write_may_be_an_eventfd(void **state)
 	assert_int_equal(kicked(kicks.fd[1]), 1);
 	/* one that is full is not waited for: it says what it has to say */
 	assert_int_equal(eventfd_write(kicks.fd[1], UINT64_MAX - 1), 0);
+	assert_int_equal(fcntl(kicks.fd[1], F_SETFL, 0), 0); /* the server has it, too */
 	r3_write32(bar, 0x1008, 7);
 	assert_int_equal(rig.server.seen[VFIO_USER_REGION_WRITE], writes);
 	for (unsigned i = 0; i < 3; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The device that a vhost-user-blk back-end is: regions, vectors, memory, reset, events. */
 #include "backend/vhost_user/vhost_user.h"
+#include "util/eventfd.h"
 #include "util/fd.h"
 #include "util/item.h"
 #include "util/socket.h"
@@ -51,12 +52,11 @@ static int vuf_region_info(struct r3_device *dev, unsigned index, struct r3_regi
 static bool kick(struct vuf_device *vuf, unsigned index, uint64_t off, unsigned flags)
 {
 	uint64_t queue = (off - VUF_NOTIFY) / VUF_MULTIPLIER;
-	const uint64_t one = 1;
 
 	if (index != R3_REGION_BAR0 || off < VUF_NOTIFY || !(flags & R3_RW_WRITE))
 		return false;
 	if (queue < vuf->nqueues)
-		(void)!write(vuf->queue[queue].kick, &one, sizeof(one));
+		r3_eventfd_signal(vuf->queue[queue].kick);
 	return true;
 }
 

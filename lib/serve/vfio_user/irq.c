@@ -34,16 +34,6 @@ static int check_eventfds(const struct r3_serve *serve, const int *fds, unsigned
 	return 0;
 }
 
-void r3_serve_signal(int fd)
-{
-	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-	const uint64_t one = 1;
-
-	/* one that is full says already what it has to say, and would make us wait */
-	if (fd >= 0 && poll(&pfd, 1, 0) > 0 && pfd.revents & POLLOUT)
-		(void)!write(fd, &one, sizeof(one));
-}
-
 /* ---- the set ---- */
 
 static void drop(struct r3_serve *serve, int *fd)
@@ -145,7 +135,7 @@ static int grow(struct r3_serve *serve, unsigned type, unsigned n)
 		return rc;
 	}
 	for (unsigned i = 0; i < had; i++)
-		r3_serve_signal(fd[i]);
+		r3_eventfd_signal(fd[i]);
 	return 0;
 }
 
@@ -235,7 +225,7 @@ static int set_vectors(struct r3_serve *serve, const struct vfio_irq_set *set,
 		return mask(serve, set, bools);
 	for (uint32_t i = 0; i < set->count; i++)
 		if (chosen(bools, i))
-			r3_serve_signal(irqs->fd[set->start + i]);
+			r3_eventfd_signal(irqs->fd[set->start + i]);
 	return 0;
 }
 
@@ -265,7 +255,7 @@ static int set_notice(struct r3_serve *serve, const struct vfio_irq_set *set,
 			serve->fds++;
 		}
 	} else if (chosen(bools, 0)) {
-		r3_serve_signal(*fd);
+		r3_eventfd_signal(*fd);
 	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 /* The life of a server and its event loop: who knocks, who speaks, what the device says, and
  * whose time is over. */
 #include "serve/vfio_user/server.h"
+#include "util/eventfd.h"
 #include "util/fd.h"
 #include "util/kept_text.h"
 
@@ -143,7 +144,7 @@ void r3_serve_check_gone(struct r3_serve *serve)
 	serve->gone_told = true;
 	r3_serve_tell(serve, &(struct r3_serve_event){.type = R3_SERVE_REMOVED, .err = -ENODEV},
 		      "the device is gone");
-	r3_serve_signal(serve->irqs.err);
+	r3_eventfd_signal(serve->irqs.err);
 }
 
 /* A fault says that a transfer was refused, which is the client's to know but no reason to
@@ -171,7 +172,7 @@ static void tell_device_event(struct r3_serve *serve, const struct r3_event *eve
 	case R3_EVENT_REMOVE_REQUEST:
 		told.type = R3_SERVE_REMOVE_REQUEST;
 		r3_serve_tell(serve, &told, "somebody asks for %s", serve->dev->info.name);
-		r3_serve_signal(serve->irqs.req);
+		r3_eventfd_signal(serve->irqs.req);
 		break;
 	default: /* that it is gone is seen by itself */
 		break;

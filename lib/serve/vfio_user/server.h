@@ -159,8 +159,6 @@ int r3_serve_vectors_off(struct r3_serve *serve);
  * steps, because carriers hold the descriptors between them. */
 void r3_serve_irqs_off(struct r3_serve *serve);
 void r3_serve_irqs_free(struct r3_serve *serve);
-/** Signal ERR_IRQ or REQ_IRQ, if the client has bound it. */
-void r3_serve_signal(int eventfd);
 
 /** The client has gone: make the device harmless, and ready for the next. */
 void r3_serve_farewell(struct r3_serve *serve);

@@ -122,7 +122,7 @@ static int set_enable(struct r3_serve_block *serve, const struct vhost_user_vrin
 /* ---- descriptors of queues ---- */
 
 /* Whatever else it is might block when it is written, whatever it says of itself: that flag
- * is the front-end's, too. An eventfd only does when it is full. */
+ * is the front-end's, too. Of an eventfd it is known when it would. */
 static int check_eventfd(int fd)
 {
 	return r3_is_eventfd(fd) ? 0 : r3_error_set(EINVAL, "a descriptor that is no eventfd");

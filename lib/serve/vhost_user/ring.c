@@ -8,12 +8,12 @@
  * queues than it uses.
  */
 #include "serve/vhost_user/vhost_user.h"
+#include "util/eventfd.h"
 
 #include <errno.h>
 #include <ring3/error.h>
 #include <ring3/log.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* Rounds of one queue before the others have their turn. */
 #define ROUNDS_MOST 16u
@@ -21,15 +21,6 @@
 static struct vub_terms terms_of(const struct vub_queue *q)
 {
 	return (struct vub_terms){&q->serve->device, q->serve->features};
-}
-
-static void signal_fd(int fd)
-{
-	const uint64_t one = 1;
-
-	/* It may be any descriptor, and if it cannot be written that is the front-end's loss. */
-	if (fd >= 0)
-		(void)!write(fd, &one, sizeof(one));
 }
 
 /* The ring, or what is to serve it, is of no use: the front-end has to make it anew. */
@@ -40,7 +31,7 @@ static __attribute__((cold, noinline)) void break_ring(struct vub_queue *q)
 	q->broken = true;
 	r3_log(R3_LOG_WARN, "vhost-user: %s: queue %u is not served any more: %s",
 	       r3_block_name(q->serve->device.block), q->index, r3_error_text());
-	signal_fd(q->err);
+	r3_eventfd_signal(q->err);
 }
 
 /* ---- the block device's side ---- */
@@ -206,7 +197,7 @@ static bool fetch(struct vub_queue *q)
 static void publish(struct vub_queue *q)
 {
 	if (r3_virtqd_publish(&q->ring))
-		signal_fd(q->call);
+		r3_eventfd_signal(q->call);
 }
 
 static bool is_served(const struct vub_queue *q)

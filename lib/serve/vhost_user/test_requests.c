@@ -4,7 +4,9 @@
 #include "serve/vhost_user/test_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 static const uint64_t layouts[] = {0, VIRTIO_FEATURE(VIRTIO_F_RING_PACKED)};
 
@@ -46,6 +48,19 @@ static void read_and_write_in_place(void **state)
 		assert_int_equal(rig_do(&rig, VIRTIO_BLK_T_OUT, 0, 4096), VIRTIO_BLK_S_OK);
 		rig_close(&rig);
 	}
+}
+
+/* By whoever it is to wake, who has the driver process wait for it. */
+static void an_interrupt_that_is_full_is_not_waited_for(void **state)
+{
+	struct rig rig = {.features = 0};
+
+	rig_open(&rig);
+	rig_start(&rig, 0, 1);
+	assert_int_equal(fcntl(rig.call[0], F_SETFL, 0), 0);
+	assert_int_equal(eventfd_write(rig.call[0], UINT64_MAX - 1), 0);
+	assert_int_equal(rig_do(&rig, VIRTIO_BLK_T_OUT, 0, 4096), VIRTIO_BLK_S_OK);
+	rig_close(&rig);
 }
 
 /* 2.7.4: a chain may be cut anywhere. */
@@ -336,6 +351,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(read_and_write_in_place),
+		cmocka_unit_test(an_interrupt_that_is_full_is_not_waited_for),
 		cmocka_unit_test(cut_as_the_driver_likes),
 		cmocka_unit_test(longer_than_the_device_takes),
 		cmocka_unit_test(identity),
