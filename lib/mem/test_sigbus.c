@@ -36,7 +36,7 @@ static void enable(void)
 	const struct sigaction action = {.sa_sigaction = earlier, .sa_flags = SA_SIGINFO};
 	static struct sigaction ours;
 
-	test_skip_under_valgrind();
+	test_skip_after_fault();
 	if (!r3_sigbus_enabled()) {
 		assert_int_equal(sigaction(SIGBUS, &action, NULL), 0);
 		assert_int_equal(r3_sigbus_enable(), 0);

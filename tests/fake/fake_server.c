@@ -337,12 +337,13 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-static const uint32_t bars[6] = {PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH,
-				 1,
-				 PCI_BASE_ADDRESS_SPACE_IO,
-				 0,
-				 0,
-				 0};
+static const uint32_t bars[6] = {
+	R3_LE32(PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH),
+	R3_LE32(1),
+	R3_LE32(PCI_BASE_ADDRESS_SPACE_IO),
+	0,
+	0,
+	0};
 
 int fake_server_start(struct fake_server *server)
 {

@@ -334,7 +334,7 @@ static void a_stranger_shrinks_its_file_while_the_device_copies(void **state)
 	int fd, sock;
 	unsigned char *its;
 
-	test_skip_under_valgrind();
+	test_skip_after_fault();
 	fd = rig_memfd(16 * RIG_PAGE, F_SEAL_SEAL);
 	enable_sigbus();
 	sock = rig_client(rig);

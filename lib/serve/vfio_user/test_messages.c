@@ -186,7 +186,7 @@ static void a_mapped_region_is_the_devices(void **state)
 	bar = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, rig->fd[0],
 		   (off_t)info.offset);
 	assert_true(bar != MAP_FAILED);
-	bar[3] = 0x12345678;
+	bar[3] = R3_LE32(0x12345678);
 	assert_int_equal(rig_read(rig, sock, 0, 12, 4), 0);
 	assert_int_equal(r3_item_get_le(rig->payload + 16, 4), 0x12345678);
 	munmap(bar, info.size);

@@ -262,7 +262,7 @@ bool rig_post(int sock, unsigned region, uint64_t off, uint32_t value)
 		uint32_t value;
 	} post = {{.cmd = VFIO_USER_REGION_WRITE, .msg_size = 36, .flags = VFIO_USER_F_NO_REPLY},
 		  {off, region, 4},
-		  value};
+		  R3_LE32(value)};
 
 	return send(sock, &post, 36, MSG_DONTWAIT | MSG_NOSIGNAL) == 36;
 }

@@ -2,6 +2,7 @@
 /* What is said: features, configuration, changes of it, memory of all sorts, and messages
  * that cannot be right or are not for us. */
 #include "serve/vhost_user/test_rig.h"
+#include "valgrind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -213,6 +214,7 @@ static void memory_that_may_shrink(void **state)
 	int file = open(P_tmpdir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), null, pipes[2];
 	struct rig rig = {.features = 0};
 
+	test_skip_after_fault();
 	null = open("/dev/zero", O_RDWR | O_CLOEXEC);
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	assert_int_equal(ftruncate(open_fd, 8192), 0);
