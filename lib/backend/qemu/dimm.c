@@ -120,6 +120,8 @@ static int place(struct r3_qemu_dimms *dimms, const struct file *file,
 	uint64_t align = want->len >= VERY_LARGE ? VERY_LARGE : LARGE, total = 0;
 	uint64_t like = (want->like - want->off) & ~(file->align - 1);
 
+	if (align < file->align)
+		align = file->align;
 	for (unsigned i = 0; i < R3_QEMU_DIMM_SLOTS; i++)
 		if (dimms->slot[i].refs)
 			total += dimms->slot[i].size;
@@ -273,6 +275,9 @@ int r3_qemu_dimm_put(struct r3_qemu_dimms *dimms, struct r3_qemu_dimm *dimm)
 	if (rc == 0)
 		rc = r3_qemu_link_rw(dimms->link, R3_QTEST_PORT, MHP_CONTROL, &eject, 1, 1,
 				     R3_RW_WRITE);
+	/* from here on nobody knows whether QEMU has it: nothing more is mapped through it */
+	if (rc == 0)
+		dimm->ino = 0;
 	/* refused while the module is there */
 	if (rc == 0)
 		rc = delete_backend(dimms, dimm);
