@@ -154,7 +154,8 @@ class Client(Bed):
 
 if __name__ == '__main__':
     result = unittest.main(argv=[sys.argv[0]] + sys.argv[3:], verbosity=2, exit=False).result
-    if result.skipped:
-        print('skipped:', result.skipped[0][1])
-        sys.exit(77)
-    sys.exit(not result.wasSuccessful())
+    for test, why in result.skipped:
+        print(f'skipped: {test}: {why}')
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if len(result.skipped) == result.testsRun else 0)
