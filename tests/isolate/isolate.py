@@ -104,6 +104,9 @@ class Shut(TestCase):
         qemu = status_of(run.named('qemu').pid)
         self.assertEqual(qemu['Uid'].split(), [str(processes['broker']['uid'])] * 4)
         self.assertEqual(int(qemu['CapEff'], 16), 0)
+        for namespace in 'net', 'ipc':
+            self.assertNotEqual(os.readlink(f'/proc/{run.named("qemu").pid}/ns/{namespace}'),
+                                os.readlink(f'/proc/self/ns/{namespace}'))
         self.assertEqual(run.end()[0::2], (0, ''))
         run.check_nothing_left(self, self.socket, seconds=0)
 
