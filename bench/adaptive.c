@@ -6,6 +6,7 @@
  */
 #include "bench.h"
 #include "idle.h"
+#include "options.h"
 #include "result.h"
 
 #include <ring3/error.h>
@@ -146,35 +147,25 @@ static int run_all(struct run *run, const struct bench_plan *plan)
 	return rc == BENCH_BUSY ? rc : rc || !met;
 }
 
+static bool take_option(int letter, void *user)
+{
+	struct run *run = user;
+
+	if (letter == 'a')
+		run->address = optarg;
+	else if (letter == 't')
+		run->ns = (uint64_t)atoi(optarg) * R3_NSEC_PER_MSEC;
+	else
+		run->goal = atoi(optarg) / 100.;
+	return run->ns >= R3_NSEC_PER_MSEC && run->ns <= 60 * R3_NSEC_PER_SEC;
+}
+
 int main(int argc, char **argv)
 {
 	static struct run run = {.address = ADDRESS, .ns = 50 * R3_NSEC_PER_MSEC, .goal = 0.95};
 	struct bench_plan plan = {
 		.rounds = 15, .subjects = NSUBJECTS, .measure = measure, .user = &run};
-	bool good = true;
-	int c;
+	int rc = bench_options(argc, argv, "a:t:g:", take_option, &plan, usage);
 
-	while (good && (c = getopt(argc, argv, "a:r:t:g:fo:h")) != -1) {
-		if (c == 'a')
-			run.address = optarg;
-		else if (c == 'r')
-			plan.rounds = (unsigned)atoi(optarg);
-		else if (c == 't')
-			run.ns = (uint64_t)atoi(optarg) * R3_NSEC_PER_MSEC;
-		else if (c == 'g')
-			run.goal = atoi(optarg) / 100.;
-		else if (c == 'f')
-			plan.anyway = true;
-		else if (c == 'h')
-			return fputs(usage, stdout) < 0;
-		else
-			good = c == 'o' && bench_form(optarg);
-	}
-	if (!good || optind != argc || plan.rounds < BENCH_ROUNDS_MIN ||
-	    plan.rounds > BENCH_ROUNDS_MAX || run.ns < R3_NSEC_PER_MSEC ||
-	    run.ns > 60 * R3_NSEC_PER_SEC) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	return run_all(&run, &plan);
+	return rc >= 0 ? rc : run_all(&run, &plan);
 }

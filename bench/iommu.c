@@ -4,6 +4,7 @@
  * back: of a file that QEMU has to be given first, of one that it has, and while the device
  * has no right to the bus, when no transfer has to be awaited.
  */
+#include "options.h"
 #include "result.h"
 
 #include <ring3/ring3.h>
@@ -151,24 +152,10 @@ int main(int argc, char **argv)
 	static struct run run;
 	struct bench_plan plan = {
 		.rounds = 9, .subjects = NSUBJECTS, .measure = measure, .user = &run};
-	bool good = true;
-	int c, rc;
+	int rc = bench_options(argc, argv, NULL, NULL, &plan, usage);
 
-	while (good && (c = getopt(argc, argv, "r:fo:h")) != -1) {
-		if (c == 'r')
-			plan.rounds = (unsigned)atoi(optarg);
-		else if (c == 'f')
-			plan.anyway = true;
-		else if (c == 'h')
-			return fputs(usage, stdout) < 0;
-		else
-			good = c == 'o' && bench_form(optarg);
-	}
-	if (!good || optind != argc || plan.rounds < BENCH_ROUNDS_MIN ||
-	    plan.rounds > BENCH_ROUNDS_MAX) {
-		fputs(usage, stderr);
-		return 2;
-	}
+	if (rc >= 0)
+		return rc;
 	rc = prepare(&run);
 	if (rc)
 		fprintf(stderr, "iommu: %s\n", r3_error_text());

@@ -12,6 +12,7 @@
  * and where a CPU sleeps in between that is ten times as slow.
  */
 #include "bench.h"
+#include "options.h"
 #include "result.h"
 #include "served.h"
 
@@ -380,38 +381,25 @@ static const char usage[] =
 	"Exit status: 0 the goals are met; 1 one is not, or something failed; 2 usage;\n"
 	"77 the host is too busy.\n";
 
-static bool parse(int argc, char **argv, struct bench_plan *plan)
+static bool take_option(int letter, void *user)
 {
-	int c;
-
-	while ((c = getopt(argc, argv, "r:t:g:qfo:")) != -1) {
-		if (c == 'r')
-			plan->rounds = (unsigned)atoi(optarg);
-		else if (c == 't')
-			bench.ns = (uint64_t)atoi(optarg) * 1000000;
-		else if (c == 'g')
-			bench.goal = atoi(optarg) / 100.;
-		else if (c == 'q')
-			bench.disk[1] = NULL;
-		else if (c == 'f')
-			plan->anyway = true;
-		else if (c != 'o' || !bench_form(optarg))
-			return false;
-	}
-	return optind == argc && bench.ns && plan->rounds >= BENCH_ROUNDS_MIN &&
-	       plan->rounds <= BENCH_ROUNDS_MAX;
+	if (letter == 't')
+		bench.ns = (uint64_t)atoi(optarg) * 1000000;
+	else if (letter == 'g')
+		bench.goal = atoi(optarg) / 100.;
+	else
+		bench.disk[1] = NULL;
+	return bench.ns != 0;
 }
 
 int main(int argc, char **argv)
 {
 	struct bench_plan plan = {.rounds = 7, .measure = measure};
 	static char self[4096], tool[4200];
-	int rc;
+	int rc = bench_options(argc, argv, "t:g:q", take_option, &plan, usage);
 
-	if (!parse(argc, argv, &plan)) {
-		fputs(usage, stderr);
-		return 2;
-	}
+	if (rc >= 0)
+		return rc;
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
 		return 1;
 	snprintf(tool, sizeof(tool), "%s/ring3-stub", dirname(self));

@@ -9,6 +9,7 @@
  * The device is the stub controller of the tests, which has no interrupt of its own to
  * wait for: the time begins when it writes the eventfd.
  */
+#include "options.h"
 #include "result.h"
 
 #include "stub/nvme_stub.h"
@@ -251,30 +252,20 @@ static const char usage[] =
 	"Exit status: 0 the goal is met; 1 it is not, or something failed; 2 usage;\n"
 	"77 the host is too busy.\n";
 
+static bool take_option(int letter, void *user)
+{
+	bench.goal = atoi(optarg) / 100.;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct bench_plan plan = {.rounds = 15, .subjects = NSUBJECTS, .measure = measure};
-	bool good = true;
 	pthread_t thread;
-	int c, rc;
+	int rc = bench_options(argc, argv, "g:", take_option, &plan, usage);
 
-	while (good && (c = getopt(argc, argv, "r:g:fo:h")) != -1) {
-		if (c == 'r')
-			plan.rounds = (unsigned)atoi(optarg);
-		else if (c == 'g')
-			bench.goal = atoi(optarg) / 100.;
-		else if (c == 'f')
-			plan.anyway = true;
-		else if (c == 'h')
-			return fputs(usage, stdout) < 0;
-		else
-			good = c == 'o' && bench_form(optarg);
-	}
-	if (!good || optind != argc || plan.rounds < BENCH_ROUNDS_MIN ||
-	    plan.rounds > BENCH_ROUNDS_MAX) {
-		fputs(usage, stderr);
-		return 2;
-	}
+	if (rc >= 0)
+		return rc;
 	if (open_all()) {
 		fprintf(stderr, "wake: %s\n", r3_error_text());
 		return 1;

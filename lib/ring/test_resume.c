@@ -22,19 +22,11 @@ static void round_trip(struct rig *rig, uint16_t id)
 
 static struct r3_virtqd_config resumed(struct rig *rig, uint16_t place)
 {
-	return (struct r3_virtqd_config){
-		.name = "rig",
-		.index = 3,
-		.size = rig->config.size,
-		.features = rig->config.features,
-		.desc = rig->mem,
-		.driver = (unsigned char *)rig->mem + rig->layout.driver,
-		.device = (unsigned char *)rig->mem + rig->layout.device,
-		.resume = true,
-		.place = place,
-		.translate = rig_translate,
-		.opaque = rig,
-	};
+	struct r3_virtqd_config config = rig_device_config(rig);
+
+	config.resume = true;
+	config.place = place;
+	return config;
 }
 
 static void goes_on(void **state)

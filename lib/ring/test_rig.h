@@ -49,23 +49,28 @@ static inline void *rig_translate(void *opaque, uint64_t addr, uint64_t *len, bo
 	return rig->pool + off;
 }
 
-/** The device starts anew on what the driver has set up. */
+/** What the device is told of the ring that the driver has set up. */
+static inline struct r3_virtqd_config rig_device_config(struct rig *rig)
+{
+	return (struct r3_virtqd_config){
+		.name = "rig",
+		.index = 3,
+		.size = rig->config.size,
+		.features = rig->config.features,
+		.desc = rig->mem,
+		.driver = (unsigned char *)rig->mem + rig->layout.driver,
+		.device = (unsigned char *)rig->mem + rig->layout.device,
+		.translate = rig_translate,
+		.opaque = rig,
+	};
+}
+
+/** The device starts anew on it. */
 static inline void rig_start_device(struct rig *rig)
 {
-	assert_int_equal(
-		r3_virtqd_init(&rig->d,
-			       &(struct r3_virtqd_config){
-				       .name = "rig",
-				       .index = 3,
-				       .size = rig->config.size,
-				       .features = rig->config.features,
-				       .desc = rig->mem,
-				       .driver = (unsigned char *)rig->mem + rig->layout.driver,
-				       .device = (unsigned char *)rig->mem + rig->layout.device,
-				       .translate = rig_translate,
-				       .opaque = rig,
-			       }),
-		0);
+	const struct r3_virtqd_config config = rig_device_config(rig);
+
+	assert_int_equal(r3_virtqd_init(&rig->d, &config), 0);
 }
 
 static inline void rig_open(struct rig *rig, uint32_t size, uint64_t features)

@@ -15,7 +15,6 @@ import harness
 from client import FLUSH, READ, Client
 
 USAGE, ABSENT, NOT_PERMITTED = 2, 3, 4
-NOBODY = 65534
 ROLES = ['broker', 'driver', 'export']
 NAMES = {'broker': 'ring3', 'driver': 'r3-host', 'export': 'nbdkit'}
 
@@ -56,18 +55,6 @@ class TestCase(harness.TestCase):
         run = Isolated(self.address, *self.export, '-o', 'json', *arguments, **popen)
         self.addCleanup(run.__exit__)
         return run
-
-    def as_ordinary_user(self):
-        """How to run as somebody who is not root; the folder becomes theirs."""
-        if os.getuid() != 0:
-            return {}
-        user = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []}
-        try:  # the build may lie where nobody else may look
-            subprocess.run([harness.RING3, 'version'], capture_output=True, check=True, **user)
-        except (OSError, subprocess.CalledProcessError):
-            self.skipTest('an ordinary user cannot reach the program')
-        os.chown(self.folder, NOBODY, NOBODY)
-        return user
 
 
 may_look = unittest.skipUnless(os.getuid() == 0, 'only root may look into them')

@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from procs import TIMEOUT, Family, Process, processes, remove, until  # noqa: F401
 
 RING3 = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
+NOBODY = 65534
 LEFT_AFTER = 2.0  # seconds after which nothing may be left of a run
 
 
@@ -123,6 +124,18 @@ class TestCase(unittest.TestCase):
         with open(path, 'wb') as file:
             file.truncate(size)
         return path
+
+    def as_ordinary_user(self):
+        """How to run as somebody whom permissions stop; the folder becomes theirs."""
+        if os.getuid() != 0:
+            return {}
+        user = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []}
+        try:  # the build may lie where nobody else may look
+            subprocess.run([RING3, 'version'], capture_output=True, check=True, **user)
+        except (OSError, subprocess.CalledProcessError):
+            self.skipTest('an ordinary user cannot reach the program')
+        os.chown(self.folder, NOBODY, NOBODY)
+        return user
 
     def run_ring3(self, *arguments, **popen):
         """Run to the end: (status, output, errors)."""

@@ -14,7 +14,6 @@ import harness
 from client import Client
 
 USAGE, ABSENT, NOT_PERMITTED = 2, 3, 4
-NOBODY = 65534
 
 
 class Command(harness.TestCase):
@@ -265,18 +264,6 @@ class Refused(Refusing):
         with socket.create_server(('127.0.0.1', 0)) as server:
             where = f'127.0.0.1:{server.getsockname()[1]}'
             self.refused(1, where, 'null:1M', '--export', 'nbd:tcp:' + where)
-
-    def as_ordinary_user(self):
-        """How to run as somebody whom permissions stop; the folder becomes theirs."""
-        if os.getuid() != 0:
-            return {}
-        user = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []}
-        try:  # the build may lie where nobody else may look
-            subprocess.run([harness.RING3, 'version'], capture_output=True, check=True, **user)
-        except (OSError, subprocess.CalledProcessError):
-            self.skipTest('an ordinary user cannot reach the program')
-        os.chown(self.folder, NOBODY, NOBODY)
-        return user
 
     def test_not_permitted(self):
         user = self.as_ordinary_user()
