@@ -88,20 +88,34 @@ done:
 	return 0;
 }
 
-/** Make an empty root and go there: on whichever folder is there to mount it on. */
+/* "." on ".": the old root lies on top of the new one until it is unmounted. */
+static int swap_root(void)
+{
+	return syscall(SYS_pivot_root, ".", ".") < 0 ? -1 : umount2(".", MNT_DETACH);
+}
+
+/** Make an empty root and go there: on whichever folder is there to mount it on. In a
+ *  chroot(2) the root is no mount, which cannot be swapped, but left in the same way again:
+ *  nobody comes back without CAP_SYS_CHROOT or a descriptor of a folder. */
 static int empty_root(void)
 {
 	static const char *const places[] = {"/proc", "/dev", "/tmp"};
 	const unsigned flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	bool in_chroot = false;
 
-	if (mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0)
-		return -errno;
+	if (mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0) {
+		if (errno != EINVAL)
+			return -errno;
+		in_chroot = true;
+	}
 	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		/* what is mounted there must not be seen by others */
+		if (in_chroot && mount("none", places[i], "none", MS_PRIVATE, "") < 0)
+			continue;
 		if (mount("empty", places[i], "tmpfs", flags, "size=4k,nr_inodes=2,mode=555") < 0)
 			continue;
-		/* "." on ".": the old root lies on top of the new one until it is unmounted */
-		if (chdir(places[i]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-		    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
+		if (chdir(places[i]) < 0 || (in_chroot ? chroot(".") : swap_root()) < 0 ||
+		    chdir("/") < 0 ||
 		    mount("none", "/", "none", MS_REMOUNT | MS_BIND | MS_RDONLY | flags, "") < 0)
 			return -errno;
 		return 0;
