@@ -184,7 +184,8 @@ int main(void)
 	};
 
 	if (sandbox_watcher()) {
-		printf("%s: there is no filter then, which is reported\n", sandbox_watcher());
+		printf("skipped: %s, so there is no filter, which is reported\n",
+		       sandbox_watcher());
 		return 77;
 	}
 	return cmocka_run_group_tests(tests, set_up, tear_down);
