@@ -24,6 +24,14 @@ static inline void test_skip_after_fault(void)
 		skip();
 }
 
+/** Skip a test in which the kernel runs into a limit of descriptors: valgrind keeps the soft limit
+ *  to itself, for the calls that it knows to make one. */
+static inline void test_skip_fd_limit(void)
+{
+	if (RUNNING_ON_VALGRIND)
+		skip();
+}
+
 /** Skip a test that passes descriptors on: qemu-user forgets which of them are eventfds, whose
  *  counts it has to swap, and what there was no room for. */
 static inline void test_skip_passed_fds(void)
